@@ -1,0 +1,1 @@
+"""The write side: events, aggregates, their repository, and the stores that keep them."""

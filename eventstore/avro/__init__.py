@@ -1,0 +1,1 @@
+"""What the bytes mean: events as Avro."""

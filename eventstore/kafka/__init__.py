@@ -1,0 +1,1 @@
+"""Kafka as the log: the only package that knows confluent-kafka."""

@@ -1,0 +1,1 @@
+"""What the writer remembers in PostgreSQL: checkpoints, heads and append ids."""

@@ -1,0 +1,1 @@
+"""What a person runs: the application, the command line, the embedded servers."""

@@ -1,0 +1,1 @@
+"""Real Kafka and PostgreSQL without Docker, from packages."""

@@ -1,0 +1,1 @@
+"""The read side: projections, and the projector that keeps read models exactly once."""
