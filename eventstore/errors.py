@@ -1,0 +1,229 @@
+"""The errors of the write side.
+
+EventStoreError
+├── DefinitionError             an event or aggregate class is not well formed
+│   ├── UnsupportedType         a field's type has no Avro form here
+│   └── UnknownEventName        the log holds an event that no class here is named for
+├── InvalidStreamId             a stream id that cannot be a Kafka key and a PostgreSQL text
+├── InvalidAppend               an append that contradicts itself
+├── AppendTooLarge              an append over its bounds; final
+├── AppendError                 an append that was not acknowledged
+│   ├── ConcurrencyError        the stream has moved on; final
+│   ├── VersionAhead            the stream has not come that far; not final
+│   └── UnknownOutcome          the log alone knows; repeat the append id
+├── StreamNotFound              no event was ever appended to this stream
+├── EncodingError               an event does not fit its Avro schema
+├── DecodingError               bytes that are not what their schema says
+├── ConfigurationError          an address or a setting is missing or refused
+├── TopicError                  a topic could lose events, or is not the one we knew
+│   ├── UnsafeTopic             effective settings that could lose events
+│   ├── TopicRecreated          same name, another topic id
+│   └── PartitionsChanged       keys would move to other partitions
+├── LogError                    the log holds what no reader may pass over
+│   └── UnknownRecord           our header with an unknown layout or kind
+└── StoreClosed                 the store was closed, or its writer has failed
+"""
+
+from uuid import UUID
+
+
+class EventStoreError(Exception):
+    """Any error of the write side."""
+
+
+class DefinitionError(EventStoreError):
+    """An event or aggregate class is not well formed; raised when the class is defined."""
+
+
+class UnsupportedType(DefinitionError):
+    """A field's type has no Avro form here; raised when the event class is defined."""
+
+    def __init__(self, event: str, field: str, found: str, why: str) -> None:
+        self.event, self.field, self.found, self.why = event, field, found, why
+        super().__init__(
+            f"{event}.{field}: expected int, float, bool, str, UUID, date, an aware datetime, "
+            f"an enum or Optional of one of these; found {found}: {why}"
+        )
+
+
+class UnknownEventName(DefinitionError):
+    """The log holds an event that no class of this application is named for."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        self.name, self.known = name, known
+        super().__init__(
+            f"expected one of the events {', '.join(sorted(known))}; found {name!r} in the log: "
+            "define an event with this stored name, and add it to its aggregate's union"
+        )
+
+
+class InvalidStreamId(EventStoreError, ValueError):
+    """A stream id that cannot be a Kafka key and a PostgreSQL text."""
+
+    def __init__(self, stream: str, why: str) -> None:
+        self.stream, self.why = stream, why
+        super().__init__(
+            "expected a stream id of 1 to 255 bytes of UTF-8 without U+0000; "
+            f"found {stream[:64]!r}: {why}"
+        )
+
+
+class InvalidAppend(EventStoreError, ValueError):
+    """An append that contradicts itself; nothing was sent."""
+
+    def __init__(self, stream: str, found: str, advice: str) -> None:
+        self.stream = stream
+        super().__init__(f"the append to {stream!r} is not well formed: {found}; {advice}")
+
+
+class AppendTooLarge(EventStoreError):
+    """An append over its bounds; nothing was sent, and the same append will never succeed."""
+
+    def __init__(self, stream: str, found: int, limit: int, unit: str) -> None:
+        self.stream, self.found, self.limit, self.unit = stream, found, limit, unit
+        super().__init__(
+            f"expected at most {limit} {unit} in one append; found {found} for {stream!r}: "
+            "split the command into several"
+        )
+
+
+class AppendError(EventStoreError):
+    """An append that was not acknowledged."""
+
+    def __init__(self, stream: str, append_id: UUID, message: str) -> None:
+        self.stream, self.append_id = stream, append_id
+        super().__init__(message)
+
+
+class ConcurrencyError(AppendError):
+    """The stream has moved on since it was loaded. Final: this append never happens."""
+
+    def __init__(self, stream: str, append_id: UUID, expected: int, found: int) -> None:
+        self.expected, self.found = expected, found
+        super().__init__(
+            stream,
+            append_id,
+            f"expected {stream!r} at version {expected}; found version {found}: "
+            "load the aggregate again and repeat the command",
+        )
+
+
+class VersionAhead(AppendError):
+    """The append expects a version that the stream has not reached. Not final."""
+
+    def __init__(self, stream: str, append_id: UUID, expected: int, found: int) -> None:
+        self.expected, self.found = expected, found
+        super().__init__(
+            stream,
+            append_id,
+            f"expected {stream!r} at version {expected}; found version {found}: the events before "
+            "it are not in the log (an earlier append failed?); load the aggregate again",
+        )
+
+
+class UnknownOutcome(AppendError):
+    """Whether the append happened is not known; repeating its append id tells."""
+
+    def __init__(self, stream: str, append_id: UUID, why: str) -> None:
+        self.why = why
+        super().__init__(
+            stream,
+            append_id,
+            f"expected an acknowledgement of append {append_id} to {stream!r}; found {why}: "
+            "repeat it with the same append id to learn its outcome",
+        )
+
+
+class StreamNotFound(EventStoreError, LookupError):
+    """No event was ever appended to this stream."""
+
+    def __init__(self, topic: str, stream: str) -> None:
+        self.topic, self.stream = topic, stream
+        super().__init__(
+            f"expected a stream {stream!r} in topic {topic!r}; found no event of it: "
+            "check the id, or create the aggregate"
+        )
+
+
+class EncodingError(EventStoreError, ValueError):
+    """An event does not fit its Avro schema; nothing was sent."""
+
+    def __init__(self, event: str, why: str) -> None:
+        self.event = event
+        super().__init__(f"the event {event!r} does not fit its Avro schema: {why}")
+
+
+class DecodingError(EventStoreError, ValueError):
+    """Bytes that are not what their schema says."""
+
+    def __init__(self, event: str, why: str) -> None:
+        self.event = event
+        super().__init__(f"expected the Avro bytes of {event!r}; found {why}")
+
+
+class ConfigurationError(EventStoreError):
+    """An address or a setting is missing or refused."""
+
+
+class TopicError(EventStoreError):
+    """A topic could lose events, or is not the one that we knew."""
+
+    def __init__(self, topic: str, message: str) -> None:
+        self.topic = topic
+        super().__init__(message)
+
+
+class UnsafeTopic(TopicError):
+    """A topic's effective settings could lose events."""
+
+    def __init__(self, topic: str, setting: str, expected: str, found: str, command: str) -> None:
+        self.setting, self.expected, self.found, self.command = setting, expected, found, command
+        super().__init__(
+            topic,
+            f"topic {topic!r} could lose events: expected {setting}={expected}, "
+            f"found {found}; mend it with: {command}",
+        )
+
+
+class TopicRecreated(TopicError):
+    """A topic has the name that we know, and another id: it was deleted and made again."""
+
+    def __init__(self, topic: str, expected: str, found: str) -> None:
+        self.expected, self.found = expected, found
+        super().__init__(
+            topic,
+            f"expected topic {topic!r} with id {expected}; found id {found}: it was deleted and "
+            "made again, so what is stored about it here speaks of another log; restore the "
+            "topic, or use an empty database and replay",
+        )
+
+
+class PartitionsChanged(TopicError):
+    """A topic's number of partitions is not the recorded one: keys would move."""
+
+    def __init__(self, topic: str, expected: int, found: int) -> None:
+        self.expected, self.found = expected, found
+        super().__init__(
+            topic,
+            f"expected topic {topic!r} with {expected} partitions; found {found}: streams would "
+            "move to other partitions and lose their history; replay into a new topic instead",
+        )
+
+
+class LogError(EventStoreError):
+    """The log holds what no reader may pass over."""
+
+
+class UnknownRecord(LogError):
+    """A record has our header with a layout or kind that this release does not know."""
+
+    def __init__(self, topic: str, partition: int, offset: int, found: str) -> None:
+        self.topic, self.partition, self.offset = topic, partition, offset
+        super().__init__(
+            f"expected a header of layout 1 and kind 1, 2 or 3 at {topic}[{partition}]@{offset}; "
+            f"found {found}: it was written by a newer release; upgrade this reader"
+        )
+
+
+class StoreClosed(EventStoreError):
+    """The store was closed, or its writer has failed; open it again."""

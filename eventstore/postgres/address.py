@@ -1,0 +1,50 @@
+"""PostgreSQL addresses: one URL for psycopg and for SQLAlchemy, its password never shown."""
+
+from psycopg import Connection
+from psycopg.rows import TupleRow
+from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import NullPool
+
+from eventstore.defaults import CONNECT_SECONDS
+from eventstore.errors import ConfigurationError
+
+EXAMPLE = "postgresql://user@host:5432/database"
+KEEPALIVES = {"keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3"}
+
+
+def parse(postgres: str) -> URL:
+    """The address as SQLAlchemy's URL for psycopg; ``postgres://`` is understood too.
+
+    Raises:
+        ConfigurationError: It is not a PostgreSQL URL. The message does not repeat the address,
+            which may hold a password.
+    """
+    try:
+        url = make_url(postgres)
+    except ArgumentError:
+        raise ConfigurationError(
+            f"expected a PostgreSQL address such as {EXAMPLE}; found something else"
+        ) from None
+    if url.get_backend_name() not in {"postgresql", "postgres"}:
+        raise ConfigurationError(
+            f"expected a PostgreSQL address such as {EXAMPLE}; found {url.drivername}://…"
+        )
+    return url.set(drivername="postgresql+psycopg")
+
+
+def _with_defaults(url: URL) -> URL:
+    seconds = {"connect_timeout": str(int(CONNECT_SECONDS))}
+    return url.set(query={**KEEPALIVES, **seconds, **url.query})
+
+
+def engine(postgres: str, *, pooled: bool = True) -> Engine:
+    """A SQLAlchemy engine for this address."""
+    url = _with_defaults(parse(postgres))
+    return create_engine(url) if pooled else create_engine(url, poolclass=NullPool)
+
+
+def connect(postgres: str, *, autocommit: bool = False) -> Connection[TupleRow]:
+    """A psycopg connection of its own, not from a pool."""
+    url = _with_defaults(parse(postgres)).set(drivername="postgresql")
+    return Connection.connect(url.render_as_string(hide_password=False), autocommit=autocommit)

@@ -1,0 +1,187 @@
+"""What a store of events takes and gives, and the port that every store fills.
+
+A *store* keeps streams: the events of one aggregate, in order. The words are those of the
+log: an append is all events that one command adds to one stream, all of them or none.
+"""
+
+import enum
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+from uuid import UUID, uuid4
+
+from eventstore.errors import InvalidAppend, InvalidStreamId
+from eventstore.events import Event
+
+E = TypeVar("E", bound=Event, covariant=True)
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class Position(NamedTuple):
+    """Where an event stands in the log."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Recorded(NamedTuple, Generic[E]):
+    """An event as the log holds it, with where and when it happened."""
+
+    event: E
+    stream: str
+    version: int
+    """The event's place in its stream; the first event has version 1."""
+    time: int
+    """When it happened, in microseconds since 1970 (UTC)."""
+    topic: str
+    partition: int
+    offset: int
+    append: bytes
+    """The 16 bytes of the append id."""
+    index: int
+    """The event's place within its append, from 0."""
+    count: int
+    """The number of events in its append."""
+
+    @property
+    def at(self) -> datetime:
+        """When it happened, as an aware datetime in UTC."""
+        return EPOCH + self.time * MICROSECOND
+
+    @property
+    def append_id(self) -> UUID:
+        """The id of the append that brought the event."""
+        return UUID(bytes=self.append)
+
+    @property
+    def id(self) -> str:
+        """The event's id: its append id and its index within it."""
+        return f"{self.append_id}:{self.index}"
+
+    @property
+    def position(self) -> Position:
+        """Where the event stands in the log."""
+        return Position(self.topic, self.partition, self.offset)
+
+
+class Expected(enum.Enum):
+    """Conditions of an append that are not a number."""
+
+    NO_STREAM = "no stream"
+    ANY = "any"
+
+
+NO_STREAM: Final = Expected.NO_STREAM
+"""The stream must not exist yet."""
+ANY: Final = Expected.ANY
+"""Whatever the stream's version is."""
+
+ExpectedVersion: TypeAlias = int | Literal[Expected.NO_STREAM, Expected.ANY]
+"""The version that a stream must have for an append to succeed."""
+
+
+def expected_number(expected: ExpectedVersion) -> int | None:
+    """The version that ``expected`` asks for; 0 for `NO_STREAM`, None for `ANY`."""
+    if isinstance(expected, int):
+        return expected
+    return 0 if expected is NO_STREAM else None
+
+
+def check_stream_id(stream: str) -> str:
+    """Return ``stream`` if it can name a stream.
+
+    Raises:
+        InvalidStreamId: It is not 1 to 255 bytes of UTF-8, or holds U+0000 or a surrogate.
+    """
+    try:
+        size = len(stream.encode())
+    except UnicodeEncodeError:
+        raise InvalidStreamId(stream, "it holds a surrogate, which UTF-8 cannot carry") from None
+    if not 1 <= size <= 255:  # noqa: PLR2004
+        raise InvalidStreamId(stream, f"it has {size} bytes in UTF-8, not 1 to 255")
+    if "\0" in stream:
+        raise InvalidStreamId(stream, "it holds U+0000, which PostgreSQL refuses")
+    return stream
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """All that one command adds to one stream."""
+
+    topic: str
+    stream: str
+    events: Sequence[Event]
+    expected: ExpectedVersion
+    times: Sequence[int] = ()
+    """When each event happened, in microseconds since 1970; empty: now."""
+    append_id: UUID = field(default_factory=uuid4)
+    first_try: bool = False
+    """The id was made for this very call, so that it cannot have been applied before."""
+
+    def __post_init__(self) -> None:
+        check_stream_id(self.stream)
+        if not self.events:
+            raise InvalidAppend(self.stream, "it has no events", "record at least one event")
+        if self.times and len(self.times) != len(self.events):
+            raise InvalidAppend(
+                self.stream,
+                f"it has {len(self.events)} events and {len(self.times)} times",
+                "give one time for each event, or none",
+            )
+        number = expected_number(self.expected)
+        if number is not None and number < 0:
+            raise InvalidAppend(
+                self.stream, f"it expects version {number}", "expect 0 or more, NO_STREAM or ANY"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """The answer to an append that is in the log for good."""
+
+    stream: str
+    version: int
+    """The stream's version after the append."""
+    positions: tuple[Position, ...]
+    """Where each of its events stands; contiguous offsets of one partition."""
+    repeated: bool = False
+    """The append id had been applied before; this is the first answer again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What is known of a stream without reading its events."""
+
+    version: int
+    append_id: UUID
+    first_offset: int
+    last_offset: int
+
+
+class EventStore(Protocol):
+    """The port to the streams: what `Repository` needs of a store.
+
+    Implemented by `eventstore.memory.MemoryEventStore` and `eventstore.kafka.KafkaEventStore`;
+    one contract suite (`eventstore.contract`) holds both.
+    """
+
+    def submit(self, append: Append) -> Future[Appended]:
+        """Decide and store an append; blocks while 512 are in flight.
+
+        The future gives `Appended`, or raises `ConcurrencyError` or `AppendTooLarge` (final:
+        the append never happens), or `UnknownOutcome` or `VersionAhead` (repeat the append id).
+        """
+        ...
+
+    def head(self, topic: str, stream: str) -> Head | None:
+        """The stream's head, with at least what this process has appended; None: no stream."""
+        ...
+
+    def read(self, topic: str, stream: str, *, after: int = 0) -> Iterator[Recorded[Event]]:
+        """The stream's events with a version above ``after``, in order."""
+        ...
