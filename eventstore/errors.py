@@ -20,7 +20,10 @@ EventStoreError
 │   ├── TopicRecreated          same name, another topic id
 │   └── PartitionsChanged       keys would move to other partitions
 ├── LogError                    the log holds what no reader may pass over
-│   └── UnknownRecord           our header with an unknown layout or kind
+│   ├── UnknownRecord           our header with an unknown layout or kind
+│   ├── UndecodableEvent        a valid event whose bytes are not what its schema says
+│   ├── OffsetGone              the log no longer holds the offset to read from
+│   └── UnreadablePartition     the broker refuses to let a partition be read
 └── StoreClosed                 the store was closed, or its writer has failed
 """
 
@@ -222,6 +225,41 @@ class UnknownRecord(LogError):
         super().__init__(
             f"expected a header of layout 1 and kind 1, 2 or 3 at {topic}[{partition}]@{offset}; "
             f"found {found}: it was written by a newer release; upgrade this reader"
+        )
+
+
+class UndecodableEvent(LogError):
+    """A valid event whose bytes are not what its schema says, or whose schema is not known."""
+
+    def __init__(self, topic: str, partition: int, offset: int, why: str) -> None:
+        self.topic, self.partition, self.offset, self.why = topic, partition, offset, why
+        super().__init__(
+            f"expected an event that this release can decode at {topic}[{partition}]@{offset}: "
+            f"{why}"
+        )
+
+
+class OffsetGone(LogError):
+    """The log no longer holds the offset to read from: retention, truncation, another topic."""
+
+    def __init__(self, topic: str, partition: int, offset: int, start: int, end: int) -> None:
+        self.topic, self.partition, self.offset = topic, partition, offset
+        self.start, self.end = start, end
+        super().__init__(
+            f"expected {topic}[{partition}] to hold offset {offset}; found {start} to {end}: "
+            "the topic was truncated, expired or made again; restore it, or rebuild into an "
+            "empty database what was read from it"
+        )
+
+
+class UnreadablePartition(LogError):
+    """The broker refuses to let a partition be read."""
+
+    def __init__(self, topic: str, partition: int, why: str) -> None:
+        self.topic, self.partition, self.why = topic, partition, why
+        super().__init__(
+            f"expected {topic}[{partition}] to be readable; found: {why}; check that the topic "
+            "exists and that this user may read it"
         )
 
 

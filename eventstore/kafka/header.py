@@ -65,6 +65,23 @@ class LogPosition(NamedTuple):
 LOG_START: Final = LogPosition(0, 0, NO_WRITER, 1)
 """Where every reader of a partition begins."""
 
+SEALED: Final = -1
+"""The next sequence number of a sealed partition: no record can carry it."""
+
+
+def pack(header: Header) -> bytes:
+    """The header's 74 bytes."""
+    return STRUCT.pack(*header)
+
+
+def unpack(data: bytes) -> Header:
+    """The header in these 74 bytes; whether it is known is for `is_known` to say.
+
+    Raises:
+        struct.error: There are not 74 bytes.
+    """
+    return Header._make(STRUCT.unpack(data))
+
 
 def is_known(header: Header) -> bool:
     """Whether this release knows the header's layout and kind."""

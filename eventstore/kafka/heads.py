@@ -1,0 +1,83 @@
+"""What a writer remembers of one partition: heads and append ids, bounded, over PostgreSQL.
+
+Memory holds what the last checkpoint does not: only what stands below it may be forgotten, and
+is then looked up. What was never forgotten since the log's start needs no look-up at all.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from eventstore.kafka.header import NO_OFFSET, Header
+from eventstore.postgres.checkpoints import Applied, Tip
+
+
+class Heads:
+    """Heads and append ids of one partition, as of a prefix of its log.
+
+    ``limit`` bounds each of both, as soon as checkpoints allow. ``checkpoint`` is the offset of
+    the checkpoint beneath: 0 where there is none.
+    """
+
+    def __init__(self, limit: int, checkpoint: int = 0) -> None:
+        self.limit = limit
+        self.checkpoint = checkpoint
+        self.tips: OrderedDict[str, Tip] = OrderedDict()
+        self.applied: OrderedDict[bytes, Applied] = OrderedDict()
+        self.tips_whole = checkpoint == 0
+        """No head stands in PostgreSQL alone."""
+        self.applied_whole = checkpoint == 0
+        """No append id stands in PostgreSQL alone."""
+        self.fresh_tips: dict[str, Tip] = {}
+        self.fresh_applied: dict[bytes, Applied] = {}
+
+    def note(self, stream: str, append: bytes, version: int, count: int, last_offset: int) -> None:
+        """Take note of an append that became valid."""
+        known = self.tips.get(stream)
+        if version == count:
+            first_offset = last_offset - count + 1
+        else:
+            first_offset = known.first_offset if known else NO_OFFSET
+        tip = Tip(version, append, first_offset, last_offset)
+        applied = Applied(stream, version, count, last_offset)
+        self.tips[stream] = self.fresh_tips[stream] = tip
+        self.tips.move_to_end(stream)
+        self.applied[append] = self.fresh_applied[append] = applied
+
+    def note_append(self, append: Sequence[tuple[int, bytes, Header]]) -> None:
+        """Take note of an append read from the log: (offset, key, header) of each event."""
+        offset, key, header = append[-1]
+        self.note(key.decode(), header.append, header.version, header.count, offset)
+
+    def keep(self, stream: str, append: bytes, tip: Tip | None, applied: Applied | None) -> None:
+        """Keep what was looked up; what memory already holds is newer, and wins."""
+        if tip is not None:
+            self.tips.setdefault(stream, tip)
+        if applied is not None:
+            self.applied.setdefault(append, applied)
+
+    def take_fresh(self) -> tuple[dict[str, Tip], dict[bytes, Applied]]:
+        """What the next checkpoint must store, given away once."""
+        taken = self.fresh_tips, self.fresh_applied
+        self.fresh_tips, self.fresh_applied = {}, {}
+        return taken
+
+    def give_back(self, tips: dict[str, Tip], applied: dict[bytes, Applied]) -> None:
+        """A checkpoint failed: its rows go into the next one, but for what is newer."""
+        self.fresh_tips = {**tips, **self.fresh_tips}
+        self.fresh_applied = {**applied, **self.fresh_applied}
+
+    def checkpointed(self, offset: int) -> None:
+        """A checkpoint up to ``offset`` is committed: forget what is over the limit below it."""
+        self.checkpoint = offset
+        while len(self.tips) > self.limit and self._oldest_tip() < offset:
+            self.tips.popitem(last=False)
+            self.tips_whole = False
+        while len(self.applied) > self.limit and self._oldest_applied() < offset:
+            self.applied.popitem(last=False)
+            self.applied_whole = False
+
+    def _oldest_tip(self) -> int:
+        return next(iter(self.tips.values())).last_offset
+
+    def _oldest_applied(self) -> int:
+        return next(iter(self.applied.values())).last_offset

@@ -1,0 +1,163 @@
+"""Kafka clients with the settings that the protocol stands on; nobody can override those."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, Literal, TypeAlias
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from eventstore.defaults import CONNECT_SECONDS
+from eventstore.errors import ConfigurationError
+
+LOGGER: Final = logging.getLogger("eventstore.kafka.client")
+"""Where librdkafka's own lines go; silent unless the application configures logging."""
+LOGGER.addHandler(logging.NullHandler())
+
+ALLOWED: Final = ("client.id", "broker.address.", "sasl.", "security.protocol", "socket.", "ssl.")
+"""How the name of a raw option must begin: what concerns the connection."""
+
+DENIED: Final = (
+    "sasl.kerberos.kinit.cmd",
+    "sasl.oauthbearer.",
+    "ssl.endpoint.identification.algorithm",
+    "ssl.engine.",
+    "ssl.providers",
+)
+"""Connection options that run code, call other addresses, or switch verification off."""
+
+Reading: TypeAlias = Literal["bulk", "chain"]
+"""Whole partitions in order, or single records here and there."""
+
+SHARED: Final[Mapping[str, Any]] = {
+    "client.id": "foldlog",
+    "reconnect.backoff.max.ms": 1_000,  # a restarted broker is found again within a second
+    "socket.nagle.disable": True,
+}
+
+PRODUCER: Final[Mapping[str, Any]] = {
+    "enable.idempotence": True,
+    "acks": "all",
+    "max.in.flight": 5,
+    "allow.auto.create.topics": False,
+    "message.max.bytes": 1_000_000,
+}
+
+CONSUMER: Final[Mapping[str, Any]] = {
+    "group.id": "foldlog.unused",  # required by the client; partitions are always assigned
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "auto.offset.reset": "error",
+    "isolation.level": "read_uncommitted",  # a stranger's open transaction must not stall us
+    "enable.partition.eof": True,
+    "check.crcs": True,
+    "fetch.error.backoff.ms": 50,
+    "fetch.queue.backoff.ms": 10,  # by default a full queue pauses fetching for up to a second
+}
+
+READING: Final[Mapping[Reading, Mapping[str, Any]]] = {
+    "bulk": {
+        "fetch.wait.max.ms": 100,
+        "fetch.max.bytes": 16_777_216,
+        "queued.max.messages.kbytes": 32_768,  # bounds the memory of a reader that is behind
+    },
+    "chain": {
+        "fetch.wait.max.ms": 10,
+        "fetch.max.bytes": 65_536,
+        "fetch.message.max.bytes": 65_536,  # a seek costs 6 ms, against 45 ms with 1 MB
+        "queued.min.messages": 1,
+        "queued.max.messages.kbytes": 1_024,
+    },
+}
+
+
+class KafkaSettings:
+    """Where Kafka is, and how to connect; makes the clients.
+
+    ``options`` are raw librdkafka options of the connection (``security.protocol``, ``sasl.*``,
+    ``ssl.*``, …). Their values never appear in a repr or an error.
+
+    Raises:
+        ConfigurationError: An option is not one of the connection, or is a dangerous one.
+    """
+
+    def __init__(self, bootstrap: str, options: Mapping[str, Any] | None = None) -> None:
+        self.bootstrap = bootstrap
+        self._options = dict(options or {})
+        if not bootstrap.strip():
+            raise ConfigurationError(
+                "expected a Kafka address such as localhost:9092; found an empty one: "
+                "set FOLDLOG_KAFKA, or run `foldlog dev` for a Kafka of your own"
+            )
+        for name in self._options:
+            if not name.startswith(ALLOWED) or name.startswith(DENIED):
+                raise ConfigurationError(
+                    f"expected an option of the connection ({', '.join(ALLOWED)}); found {name!r}: "
+                    "the others are set here, because the log's guarantees rest on them, or "
+                    "because they are dangerous; leave it out"
+                )
+
+    def __repr__(self) -> str:
+        return f"KafkaSettings({self.bootstrap!r}, options={sorted(self._options)})"
+
+    def producer(
+        self,
+        *,
+        linger_ms: float = 0,
+        on_error: Callable[[KafkaError], None] | None = None,
+    ) -> Producer:
+        """An idempotent producer; ``on_error`` hears of client errors, fatal ones among them."""
+        options = {**PRODUCER, "linger.ms": linger_ms}
+        if on_error is not None:
+            options["error_cb"] = on_error
+        with self._explained():
+            return Producer(self._client(options), logger=LOGGER)
+
+    def consumer(self, reading: Reading = "bulk") -> Consumer:
+        """A consumer to which partitions are assigned by hand, with explicit offsets."""
+        with self._explained():
+            return Consumer(self._client({**CONSUMER, **READING[reading]}), logger=LOGGER)
+
+    def admin(self) -> AdminClient:
+        """A client for topics and offsets."""
+        with self._explained():
+            return AdminClient(self._client({}), logger=LOGGER)
+
+    def reach(self) -> AdminClient:
+        """An admin client to which a broker has answered.
+
+        Raises:
+            ConfigurationError: No broker answered within `CONNECT_SECONDS`.
+        """
+        admin = self.admin()
+        try:
+            admin.list_topics(timeout=CONNECT_SECONDS)
+        except KafkaException as error:
+            raise ConfigurationError(
+                f"expected Kafka at {self.bootstrap}; no broker answered within "
+                f"{CONNECT_SECONDS:g} s ({self._reason(error)}): check the address, or run "
+                "`foldlog dev` for a Kafka of your own"
+            ) from None
+        return admin
+
+    def _client(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return {**SHARED, **self._options, **options, "bootstrap.servers": self.bootstrap}
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (KafkaException, TypeError, ValueError) as error:
+            raise ConfigurationError(
+                f"expected options that the Kafka client accepts; found {sorted(self._options)} "
+                f"for {self.bootstrap}: {self._reason(error)}"
+            ) from None
+
+    def _reason(self, error: Exception) -> str:
+        found = error.args[0] if error.args else error
+        reason = found.str() if isinstance(found, KafkaError) else str(found)
+        for value in self._options.values():
+            if isinstance(value, str) and value:
+                reason = reason.replace(value, "…")
+        return reason
