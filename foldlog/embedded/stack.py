@@ -1,0 +1,188 @@
+"""The embedded stack as a context manager: real Kafka and PostgreSQL for a program's time."""
+
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from foldlog.embedded._binaries import java, postgres_bin
+from foldlog.embedded._folder import lock, server_log, tail
+from foldlog.embedded._jars import fetch
+from foldlog.embedded._leftovers import end_leftovers
+from foldlog.embedded._plan import Plan
+from foldlog.embedded._ports import claim_port
+from foldlog.embedded._postgres import DATABASE, USER, unprivileged_user
+from foldlog.embedded.errors import FolderInUse, ServerDied, ServerNotReady
+
+_SECONDS_TO_STOP = 60.0
+
+
+def _say_nothing(_line: str) -> None:
+    """Tell nobody."""
+
+
+class Stack:
+    """Kafka and PostgreSQL on 127.0.0.1, from `with` to its end, however the process ends.
+
+    Args:
+        data: the folder that keeps their data, made if need be and used again; None for a
+            temporary one, removed at the end.
+        kafka_port: Kafka's port; a free one if None.
+        postgres_port: PostgreSQL's port; a free one if None.
+        fsync: whether PostgreSQL waits for its disk; off only where data may be lost.
+        seconds_to_start: how long each server may take until it answers.
+        say: is told, in a line, of what takes long (fetching Kafka the first time).
+
+    Attributes:
+        kafka: Kafka's bootstrap address, "127.0.0.1:PORT".
+        postgres: the URL of the database `foldlog`, which exists.
+        kafka_version: Kafka's version.
+        postgres_version: PostgreSQL's version, as the server tells it.
+        data: the data folder, absolute.
+
+    Raises (on entering):
+        EmbeddedError: in one of its kinds, each of which says what to do.
+    """
+
+    kafka: str
+    postgres: str
+    kafka_version: str
+    postgres_version: str
+    data: Path
+
+    def __init__(
+        self,
+        data: Path | None = None,
+        *,
+        kafka_port: int | None = None,
+        postgres_port: int | None = None,
+        fsync: bool = True,
+        seconds_to_start: float = 120.0,
+        say: Callable[[str], None] = _say_nothing,
+    ) -> None:
+        self._given_data = data
+        self._kafka_port = kafka_port
+        self._postgres_port = postgres_port
+        self._fsync = fsync
+        self._seconds_to_start = seconds_to_start
+        self._say = say
+        self._supervisor: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        given = self._given_data
+        self.data = Path(given or tempfile.mkdtemp(prefix="foldlog-")).expanduser().resolve()
+        try:
+            plan = self._start()
+            self._wait_until_ready(plan)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    def check(self) -> None:
+        """Raise ServerDied if a server has ended by itself since the start."""
+        supervisor = self._supervisor
+        if supervisor is None or supervisor.stdout is None:
+            return
+        readable, _, _ = select.select([supervisor.stdout], [], [], 0)
+        if readable:
+            self._raise_failure(supervisor.stdout.readline())
+
+    def _start(self) -> Plan:
+        runtime, jars = java(), fetch(self._say)
+        user = unprivileged_user(self.data)
+        programs = postgres_bin(user)
+        with lock(self.data) as held:
+            end_leftovers(self.data)
+            plan = Plan(
+                data=self.data,
+                temporary=self._given_data is None,
+                fsync=self._fsync,
+                parent=os.getpid(),
+                kafka_port=claim_port("Kafka", self._kafka_port),
+                controller_port=claim_port("Kafka", None),
+                postgres_port=claim_port("Postgres", self._postgres_port),
+                java=runtime,
+                jars=jars,
+                postgres_bin=programs,
+                postgres_user=user,
+                seconds_to_start=self._seconds_to_start,
+            )
+            self._supervisor = _start_supervisor(plan, held.fileno())
+        return plan
+
+    def _wait_until_ready(self, plan: Plan) -> None:
+        supervisor = self._supervisor
+        if supervisor is None or supervisor.stdin is None or supervisor.stdout is None:
+            raise ServerDied("the supervisor", None, server_log(self.data, "supervisor"), "")
+        supervisor.stdin.write(plan.to_json())
+        supervisor.stdin.flush()
+        line = supervisor.stdout.readline()
+        versions = self._raise_failure(line)
+        self.kafka_version, self.postgres_version = versions["kafka"], versions["postgres"]
+        self.kafka = f"127.0.0.1:{plan.kafka_port}"
+        self.postgres = f"postgresql://{USER}@127.0.0.1:{plan.postgres_port}/{DATABASE}"
+
+    def _raise_failure(self, line: str) -> dict[str, Any]:
+        facts: dict[str, Any] = json.loads(line) if line else {"died": "supervisor"}
+        if server := facts.get("died"):
+            log = server_log(self.data, server)
+            raise ServerDied(server, facts.get("exit_code"), log, tail(log))
+        if server := facts.get("late"):
+            log = server_log(self.data, server)
+            raise ServerNotReady(server, self._seconds_to_start, log, tail(log))
+        return facts
+
+    def _stop(self) -> None:
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is not None:
+            if supervisor.stdin is not None:
+                supervisor.stdin.close()
+            try:
+                supervisor.wait(_SECONDS_TO_STOP)
+            except subprocess.TimeoutExpired:
+                supervisor.kill()
+                supervisor.wait()
+            if supervisor.stdout is not None:
+                supervisor.stdout.close()
+            if supervisor.returncode:
+                self._clean_up_after_supervisor()
+        if self._given_data is None:
+            shutil.rmtree(self.data, ignore_errors=True)
+
+    def _clean_up_after_supervisor(self) -> None:
+        """End what a killed supervisor left, unless somebody else has the folder by now."""
+        try:
+            held = lock(self.data)
+        except FolderInUse:
+            return
+        with held:
+            end_leftovers(self.data)
+
+
+def _start_supervisor(plan: Plan, lock_file: int) -> subprocess.Popen[str]:
+    with server_log(plan.data, "supervisor").open("a", encoding="utf-8") as log:
+        return subprocess.Popen(  # noqa: S603 (our own module)
+            [sys.executable, "-m", "foldlog.embedded._supervisor"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            pass_fds=[lock_file],
+            start_new_session=True,
+        )
