@@ -1,0 +1,60 @@
+"""Python values and the Avro primitives that carry them: one pair of conversions for each type.
+
+Logical types are converted here and not by fastavro, which takes a naive datetime for local
+time, and whose conversions cost two to three times as much.
+"""
+
+import enum
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+Convert: TypeAlias = Callable[[Any], Any]
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
+MICROSECOND: Final = timedelta(microseconds=1)
+LONG_MIN: Final = -(2**63)
+LONG_MAX: Final = 2**63 - 1
+
+
+def to_primitive(python: type) -> Convert | None:
+    """How a value of this type becomes an Avro primitive; None: it is one already."""
+    if issubclass(python, enum.Enum):
+        return symbols_of(python).__getitem__
+    return _TO.get(python)
+
+
+def from_primitive(python: type) -> Convert | None:
+    """How an Avro primitive becomes a value of this type again; None: it is one already."""
+    if issubclass(python, enum.Enum):
+        return {symbol: member for member, symbol in symbols_of(python).items()}.__getitem__
+    return _FROM.get(python)
+
+
+def symbols_of(members: type[enum.Enum]) -> dict[enum.Enum, str]:
+    """Each member and its Avro symbol: the member's name, whatever its value is."""
+    return {member: member.name for member in members}
+
+
+def micros(at: datetime) -> int:
+    """Microseconds since 1970 of an aware datetime; TypeError for a naive one."""
+    return (at - EPOCH) // MICROSECOND
+
+
+def instant(microseconds: int) -> datetime:
+    """The aware datetime, in UTC, of microseconds since 1970."""
+    return EPOCH + microseconds * MICROSECOND
+
+
+def _days(day: date) -> int:
+    return day.toordinal() - EPOCH_ORDINAL
+
+
+def _day(days: int) -> date:
+    return date.fromordinal(days + EPOCH_ORDINAL)
+
+
+_TO: Final[dict[type, Convert]] = {UUID: str, date: _days, datetime: micros}
+_FROM: Final[dict[type, Convert]] = {UUID: UUID, date: _day, datetime: instant}
