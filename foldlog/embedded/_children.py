@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from foldlog.embedded._folder import server_log
 from foldlog.embedded._plan import Plan
@@ -66,6 +67,10 @@ class Children:
             raise Died(server.name, process.returncode)
         return version
 
+    def ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
+        """Handle a signal: let nothing more start, and end."""
+        self.stopping.set()
+
     def look(self) -> Died | None:
         """The first child that has ended by itself, if any."""
         for server, process in self._running:
@@ -105,7 +110,7 @@ class Children:
 
     def _spawn(self, server: Server, command: Command, log: Path) -> subprocess.Popen[bytes]:
         user = command.user
-        as_user = {} if user is None else _switch_to(user)
+        group = None if user is None else pwd.getpwuid(user).pw_gid
         with self._lock, log.open("ab") as out:
             if self.stopping.is_set():
                 raise Stopping
@@ -117,14 +122,12 @@ class Children:
                 stderr=out,
                 env=_environment(),
                 start_new_session=True,
-                **as_user,
+                user=user,
+                group=group,
+                extra_groups=None if user is None else [],
             )
             self._running.append((server, process))
         return process
-
-
-def _switch_to(user: int) -> dict[str, object]:
-    return {"user": user, "group": pwd.getpwuid(user).pw_gid, "extra_groups": []}
 
 
 def _environment() -> dict[str, str]:

@@ -1,50 +1,51 @@
-"""What a supervisor is told: which servers to run, from which files, on which ports."""
+"""What the supervisor is told to run: made by the stack, sent to it as one line of JSON."""
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
-    """One start of the stack.
+    """One run of both servers on one data folder; every path is absolute and resolved."""
 
-    Attributes:
-        data: the data folder, absolute.
-        temporary: the folder is removed at the end.
-        fsync: PostgreSQL waits for its disk.
-        parent: the process whose death ends the stack.
-        kafka_port: Kafka's port for clients.
-        controller_port: the port by which the broker finds its own controller.
-        postgres_port: PostgreSQL's port.
-        java: the Java to run.
-        jars: the broker's class path.
-        postgres_bin: the folder of PostgreSQL's programs.
-        postgres_user: the user id PostgreSQL runs as; None where that is our own.
-        seconds_to_start: how long a server may take until it answers.
-    """
-
-    data: Path
+    folder: str
+    """The data folder."""
     temporary: bool
-    fsync: bool
-    parent: int
+    """Whether the folder is removed at the end."""
+    java: str
+    """The Java launcher."""
+    jars: tuple[str, ...]
+    """Kafka's class path."""
+    binaries: str
+    """The folder of PostgreSQL's programs."""
+    postgres_folder: str
+    """PostgreSQL's data, mostly inside the data folder."""
+    user: str | None
+    """The user that PostgreSQL runs as, when we are root."""
     kafka_port: int
     controller_port: int
     postgres_port: int
-    java: Path
-    jars: list[Path]
-    postgres_bin: Path
-    postgres_user: int | None
-    seconds_to_start: float
+    fsync: bool
+    """Off: PostgreSQL may lose everything with the machine, fit for tests."""
+
+    @property
+    def logs(self) -> Path:
+        """Where the servers' logs are written."""
+        return Path(self.folder) / "logs"
+
+    @property
+    def run(self) -> Path:
+        """Where the pid files are."""
+        return Path(self.folder) / "run"
 
     def to_json(self) -> str:
-        """One line, for the pipe to the supervisor."""
-        return json.dumps(asdict(self), default=str) + "\n"
+        """One line."""
+        return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, line: str) -> "Plan":
-        """What `to_json` wrote."""
+    def from_json(cls, line: str) -> Self:
+        """The plan of this line."""
         fields = json.loads(line)
-        paths = {name: Path(fields[name]) for name in ("data", "java", "postgres_bin")}
-        jars = [Path(jar) for jar in fields["jars"]]
-        return cls(**{**fields, **paths, "jars": jars})
+        return cls(**fields | {"jars": tuple(fields["jars"])})

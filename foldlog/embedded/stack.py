@@ -177,7 +177,7 @@ class Stack:
 
 def _start_supervisor(plan: Plan, lock_file: int) -> subprocess.Popen[str]:
     with server_log(plan.data, "supervisor").open("a", encoding="utf-8") as log:
-        return subprocess.Popen(  # noqa: S603 (our own module)
+        return subprocess.Popen(
             [sys.executable, "-m", "foldlog.embedded._supervisor"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
