@@ -17,6 +17,7 @@ EventStoreError
 ├── ConfigurationError          an address or a setting is missing or refused
 ├── TopicError                  a topic could lose events, or is not the one we knew
 │   ├── UnsafeTopic             effective settings that could lose events
+│   ├── TopicMissing            it is not there (any more)
 │   ├── TopicRecreated          same name, another topic id
 │   └── PartitionsChanged       keys would move to other partitions
 ├── LogError                    the log holds what no reader may pass over
@@ -186,6 +187,20 @@ class UnsafeTopic(TopicError):
             f"topic {topic!r} could lose events: expected {setting}={expected}, "
             f"found {found}; mend it with: {command}",
         )
+
+
+class TopicMissing(TopicError):
+    """A topic is not there; ``known`` is the id it had when it was, None if it never was."""
+
+    def __init__(self, topic: str, known: str | None = None) -> None:
+        self.known = known
+        before = f", which had the id {known}" if known else ""
+        advice = (
+            "it was deleted; restore it, or start with an empty database"
+            if known
+            else "open the application once, or make it by `foldlog topics plan`"
+        )
+        super().__init__(topic, f"expected topic {topic!r}{before}; found none: {advice}")
 
 
 class TopicRecreated(TopicError):

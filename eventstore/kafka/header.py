@@ -31,9 +31,9 @@ class Header(NamedTuple):
 
     layout: int
     kind: int
-    index: int
+    index: int  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
     """The event's place within its append, from 0."""
-    count: int
+    count: int  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
     """Events in the append; in a claim, the topic's number of partitions."""
     epoch: int
     """The writer's term on this partition; each claim raises it by one."""

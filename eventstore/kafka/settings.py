@@ -1,7 +1,7 @@
 """Kafka clients with the settings that the protocol stands on; nobody can override those."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, Literal, TypeAlias
 
@@ -145,7 +145,7 @@ class KafkaSettings:
         return {**SHARED, **self._options, **options, "bootstrap.servers": self.bootstrap}
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self) -> Generator[None]:
         try:
             yield
         except (KafkaException, TypeError, ValueError) as error:

@@ -1,0 +1,122 @@
+"""Kafka's admin client, as far as we need it, with types and with errors that say what to do."""
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+import confluent_kafka.admin
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+
+from eventstore.defaults import CONNECT_SECONDS
+from eventstore.errors import ConfigurationError
+from eventstore.kafka.settings import KafkaSettings
+
+# The library's own types do not say what it exports here, nor what its futures hold.
+kafka: Final[Any] = confluent_kafka.admin
+
+ALREADY_THERE: Final = frozenset({KafkaError.TOPIC_ALREADY_EXISTS})
+NOT_THERE: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART})
+
+
+class Described(NamedTuple):
+    """A topic as the brokers know it."""
+
+    topic: str
+    topic_id: str
+    partitions: int
+    replicas: int
+    """Replicas of the partition that has the fewest."""
+    led: bool
+    """Whether every partition has a leader, so that it can be used."""
+
+
+class TooFewBrokers(Exception):  # noqa: N818
+    """A new topic asks for more replicas than there are brokers."""
+
+
+class Admin:
+    """Asks the brokers; connects when first asked.
+
+    Every method raises `ConfigurationError` when Kafka cannot be reached or refuses.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._reached: Any = None
+
+    @property
+    def _client(self) -> Any:
+        if self._reached is None:
+            self._reached = self._settings.reach()
+        return self._reached
+
+    def describe(self, topic: str) -> Described | None:
+        """The topic; None: there is none of this name."""
+        answers = self._client.describe_topics(
+            TopicCollection([topic]), request_timeout=CONNECT_SECONDS
+        )
+        with self._explained(f"topic {topic!r} to be described"):
+            try:
+                found = answers[topic].result()
+            except KafkaException as error:
+                if error.args[0].code() in NOT_THERE:
+                    return None
+                raise
+        parts = found.partitions
+        return Described(
+            topic,
+            str(found.topic_id),
+            len(parts),
+            min((len(part.replicas) for part in parts), default=0),
+            all(part.leader is not None and part.leader.id >= 0 for part in parts),
+        )
+
+    def create(self, topic: str, partitions: int, replicas: int, config: Mapping[str, str]) -> None:
+        """Make the topic, unless somebody just has.
+
+        Raises:
+            TooFewBrokers: There are fewer brokers than ``replicas``.
+        """
+        new = kafka.NewTopic(topic, partitions, replicas, config=dict(config))
+        answers = self._client.create_topics([new], request_timeout=CONNECT_SECONDS)
+        with self._explained(f"topic {topic!r} to be made"):
+            try:
+                answers[topic].result()
+            except KafkaException as error:
+                code = error.args[0].code()
+                if code == KafkaError.INVALID_REPLICATION_FACTOR:
+                    raise TooFewBrokers from None
+                if code not in ALREADY_THERE:
+                    raise
+
+    def config(self, topic: str) -> dict[str, str]:
+        """The topic's effective settings."""
+        resource = kafka.ConfigResource(kafka.ResourceType.TOPIC, topic)
+        answers = self._client.describe_configs([resource], request_timeout=CONNECT_SECONDS)
+        with self._explained(f"the settings of topic {topic!r}"):
+            entries = answers[resource].result()
+        return {name: str(entry.value) for name, entry in entries.items()}
+
+    def ends(self, topic: str, partitions: int) -> dict[int, int]:
+        """Partition to the offset that its next record will get, asked from the leaders."""
+        return self._offsets(topic, range(partitions), kafka.OffsetSpec.latest())
+
+    def starts(self, topic: str, partitions: int) -> dict[int, int]:
+        """Partition to the offset of its first record, 0 unless some were deleted."""
+        return self._offsets(topic, range(partitions), kafka.OffsetSpec.earliest())
+
+    def _offsets(self, topic: str, partitions: range, spec: Any) -> dict[int, int]:
+        asked = {TopicPartition(topic, partition): spec for partition in partitions}
+        answers = self._client.list_offsets(asked, request_timeout=CONNECT_SECONDS)
+        with self._explained(f"the offsets of topic {topic!r}"):
+            return {asked.partition: answer.result().offset for asked, answer in answers.items()}
+
+    @contextmanager
+    def _explained(self, expected: str) -> Generator[None]:
+        try:
+            yield
+        except KafkaException as error:
+            raise ConfigurationError(
+                f"expected {expected} by Kafka at {self._settings.bootstrap}; found "
+                f"{error.args[0].str()}: check that it runs and that this user may do so"
+            ) from None

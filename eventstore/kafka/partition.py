@@ -1,0 +1,286 @@
+"""One partition as its writer sees it: appends decided against heads, sent, and answered.
+
+Everything here runs on the writer's thread and does no I/O but through ``send``. In the order of
+the protocol:
+
+1. `waiting` appends need a claim: the writer reads the log, sends a claim, and reads up to it.
+2. `serve` decides each append against the heads, those in flight included, and sends it.
+3. `Session` acknowledges what stands at its place; the append is answered, the heads move.
+4. Doubt throws session and heads away; what was in flight waits for the next claim, and is then
+   decided again in its first order, by what the log says.
+"""
+
+import enum
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from eventstore.errors import (
+    AppendIdReused,
+    ConcurrencyError,
+    DeliveryFailed,
+    EventStoreError,
+    UnknownOutcome,
+    VersionAhead,
+)
+from eventstore.kafka.header import NO_OFFSET, LogPosition
+from eventstore.kafka.heads import Heads
+from eventstore.kafka.records import RecordBatch, RecordWriter
+from eventstore.kafka.requests import AppendRequest
+from eventstore.kafka.restorer import Restored
+from eventstore.kafka.session import Sent, Session
+from eventstore.postgres.checkpoints import Checkpoint, LookUp, PartitionKey, Tip
+
+PAUSE_SECONDS: Final = 0.02
+"""The first pause after a lost claim or a session in doubt; it doubles, and is randomised."""
+LONGEST_PAUSE_SECONDS: Final = 5.0
+PATIENCE_SECONDS: Final = 30.0
+"""Seconds that an append waits for a partition that cannot be claimed."""
+
+
+class Phase(enum.Enum):
+    """How far the writer is with a partition."""
+
+    IDLE = "idle"
+    """Not claimed; nothing is being done about it."""
+    READING = "reading"
+    """The log is being read, to learn the epoch."""
+    CLAIMING = "claiming"
+    """A claim was sent."""
+    CONFIRMING = "confirming"
+    """The claim was acknowledged; the log is being read up to it."""
+    SERVING = "serving"
+    """The claim was accepted."""
+    DOUBTING = "doubting"
+    """The session is over; reports of what it sent are still to come."""
+
+
+class Tail(NamedTuple):
+    """A stream's head, with what is in flight."""
+
+    version: int
+    last_offset: int
+
+
+class Partition:
+    """One partition of one topic: its phase, its session, its heads, its appends."""
+
+    def __init__(self, key: PartitionKey, records: RecordWriter) -> None:
+        self.key = key
+        self.phase = Phase.IDLE
+        self.waiting: deque[AppendRequest] = deque()
+        self.session: Session[AppendRequest] | None = None
+        self.restored: Restored | None = None
+        """What is known of the log while the partition is not served."""
+        self.retry_at = 0.0
+        self.checkpointed_at = 0.0
+        self.checkpointing = False
+        self._records = records
+        self._heads: Heads | None = None
+        self._tails: dict[str, Tail] = {}
+        self._by_id: dict[bytes, AppendRequest] = {}
+        self._blocked: dict[str, list[AppendRequest]] = {}
+        self._losses = 0
+
+    @property
+    def serving(self) -> bool:
+        """Whether appends are decided and sent now."""
+        return self.phase is Phase.SERVING
+
+    @property
+    def heads(self) -> Heads:
+        """The heads as of the last append acknowledged whole; only while serving."""
+        if self._heads is None:
+            raise EventStoreError(f"{self.key} is not served")
+        return self._heads
+
+    # 1. the claim
+
+    def claimed(self, session: Session[AppendRequest], restored: Restored) -> None:
+        """The claim was accepted: serve."""
+        self.session, self._heads, self.restored = session, restored.heads, None
+        self.phase = Phase.SERVING
+        self.checkpointed_at = time.monotonic()
+
+    def pause(self) -> None:
+        """Be passive for a while: two that claim back at once starve each other."""
+        longest = min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * 2**self._losses)
+        self._losses = min(self._losses + 1, 20)
+        self.retry_at = time.monotonic() + random.uniform(longest / 2, longest)  # noqa: S311
+        self.phase = Phase.IDLE
+
+    def give_up(self, why: str, *, older_than: float = 0.0) -> None:
+        """Answer the appends that have waited for a claim for too long: their outcome is unknown."""
+        limit = time.monotonic() - older_than
+        kept = [each for each in self.waiting if each.since > limit]
+        given_up = [each for each in self.waiting if each.since <= limit]
+        self.waiting = deque(kept)
+        for request in given_up:
+            request.refuse(UnknownOutcome(request.append.stream, request.append.append_id, why))
+
+    # 2. decide and send
+
+    def unknown(self, requests: Iterable[AppendRequest]) -> list[LookUp]:
+        """What must be looked up before ``requests`` can be decided; one for each of them."""
+        topic, partition = self.key.topic, self.key.partition
+        return [LookUp(topic, partition, each.append.stream, each.id) for each in requests]
+
+    def needs_look_up(self, request: AppendRequest) -> bool:
+        """Whether memory cannot decide ``request``."""
+        heads, stream = self.heads, request.append.stream
+        if not heads.tips_whole and stream not in self._tails and stream not in heads.tips:
+            return True
+        return (
+            request.needs_id
+            and not heads.applied_whole
+            and request.id not in heads.applied
+            and request.id not in self._by_id
+        )
+
+    def serve(self, request: AppendRequest) -> bool:
+        """Decide one append, with heads and ids at hand; False: it must wait, and so must others.
+
+        In this order: its id was applied; its id is in flight; its expected version.
+        """
+        applied = self.heads.applied.get(request.id)
+        if applied is not None:
+            if applied.stream == request.append.stream:
+                request.repeat(applied)
+            else:
+                self._refuse_reused(request, applied.stream)
+            return True
+        first = self._by_id.get(request.id)
+        if first is not None:
+            first.waiters.append(request)
+            return True
+        if request.undelivered is not None:
+            return self._serve_alone(request)
+        if self._alone():
+            return False
+        self._decide(request)
+        return True
+
+    def _serve_alone(self, request: AppendRequest) -> bool:
+        """An append whose own delivery failed is tried once more alone, then refused."""
+        if request.failures > 1:
+            append = request.append
+            request.refuse(DeliveryFailed(append.stream, append.append_id, str(request.undelivered)))
+            return True
+        if self._by_id:
+            return False
+        self._decide(request)
+        return True
+
+    def _alone(self) -> bool:
+        return len(self._by_id) == 1 and next(iter(self._by_id.values())).undelivered is not None
+
+    def _decide(self, request: AppendRequest) -> None:
+        append, expected = request.append, request.expected
+        stream = append.stream
+        tip = self.heads.tips.get(stream)
+        committed = tip.version if tip else 0
+        tail = self._tails.get(stream)
+        version = tail.version if tail else committed
+        if expected is not None and expected != version:
+            if expected < committed:
+                error = ConcurrencyError(stream, append.append_id, expected, committed)
+                request.refuse(error)
+            elif expected > version:
+                request.refuse(VersionAhead(stream, append.append_id, expected, version))
+            else:
+                self._blocked.setdefault(stream, []).append(request)
+            return
+        last_offset = tail.last_offset if tail else tip.last_offset if tip else NO_OFFSET
+        self._send(request, version, last_offset)
+
+    def _refuse_reused(self, request: AppendRequest, stream: str) -> None:
+        append = request.append
+        request.refuse(AppendIdReused(append.stream, append.append_id, stream))
+
+    def _send(self, request: AppendRequest, version: int, previous: int) -> None:
+        session = self.session
+        if session is None:
+            raise EventStoreError(f"{self.key} is not served")
+        try:
+            batch = self._records.encode(request.append, session, version, previous)
+        except EventStoreError as error:  # nothing was sent
+            request.refuse(error)
+            return
+        count = len(request.append.events)
+        last_sequence = session.next_sequence + count - 1
+        sent = Sent(request, version + count, count, last_sequence)
+        self._by_id[request.id] = request
+        self._tails[request.append.stream] = Tail(
+            version + count, session.offset_of(last_sequence)
+        )
+        request.in_doubt = True
+        session.in_flight.append(sent)
+        session.next_sequence = last_sequence + 1
+        self._records.send(self.key, session, batch)
+
+    # 3. acknowledge
+
+    def completed(self, sent: Sent[AppendRequest]) -> None:
+        """An append is in the log for good."""
+        request, session = sent.request, self.session
+        if session is None:
+            raise EventStoreError(f"{self.key} is not served")
+        stream = request.append.stream
+        last_offset = session.offset_of(sent.last_sequence)
+        self.heads.note(stream, request.id, sent.version, sent.count, last_offset)
+        del self._by_id[request.id]
+        if self._tails[stream].version == sent.version:
+            del self._tails[stream]
+        self._losses = 0
+        request.answer(sent.version, last_offset)
+        if stream in self._blocked:
+            self.waiting.extendleft(reversed(self._blocked.pop(stream)))
+
+    # 4. doubt
+
+    def doubted(self, _reason: str) -> None:
+        """Throw the heads away; what is in flight waits for the next claim."""
+        self.phase = Phase.DOUBTING
+        self._heads = None
+
+    def settle(self) -> None:
+        """All reports of the session in doubt are in: what it sent is to be decided again."""
+        session = self.session
+        if session is None:
+            return
+        again = [sent.request for sent in session.in_flight]
+        for request in again:
+            request.doubts += 1
+        for blocked in self._blocked.values():
+            again.extend(blocked)
+        self.waiting.extendleft(reversed(again))
+        self.session = None
+        self._blocked, self._tails, self._by_id = {}, {}, {}
+        self.pause()
+
+    # checkpoints
+
+    def checkpoint(self) -> Checkpoint | None:
+        """What the next checkpoint stores; None: nothing is new."""
+        session = self.session
+        if session is None or not (self.heads.fresh_tips or self.heads.fresh_applied):
+            return None
+        position = self.position(session)
+        tips, applied = self.heads.take_fresh()
+        expected = self.heads.checkpoint
+        return Checkpoint(self.key, session.epoch, expected, position, tips, applied)
+
+    @staticmethod
+    def position(session: Session[AppendRequest]) -> LogPosition:
+        """One past the last append acknowledged whole, or past the claim."""
+        next_offset = session.offset_of(session.committed) + 1
+        return LogPosition(next_offset, session.epoch, session.writer, session.committed + 1)
+
+    def tip(self, stream: str) -> Tip | None:
+        """The stream's head in memory, without what is in flight."""
+        return self.heads.tips.get(stream)
+
+
+Send = Callable[[PartitionKey, Session[AppendRequest], RecordBatch], None]

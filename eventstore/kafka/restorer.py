@@ -1,0 +1,156 @@
+"""Reads partitions for the writer: heads and append ids, from a checkpoint to where it must be.
+
+Only keys and headers are read; no event is decoded, and no user's code runs here.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from eventstore.defaults import CONNECT_SECONDS
+from eventstore.errors import CheckpointFenced, LogUnreadable
+from eventstore.kafka.header import LOG_START, Header, LogPosition
+from eventstore.kafka.heads import Heads
+from eventstore.kafka.messages import header_of
+from eventstore.kafka.rule import ReaderRule
+from eventstore.kafka.settings import KafkaSettings
+from eventstore.postgres import address, checkpoints
+from eventstore.postgres.checkpoints import PartitionKey
+
+RECORDS: Final = 5_000
+"""Records taken from the client at once."""
+STALLED_SECONDS: Final = 30.0
+"""Seconds without a record, short of the offset aimed at, before a read is given up."""
+
+
+@dataclass(slots=True)
+class Restored:
+    """A partition as read so far: the rule's state, and heads above a checkpoint."""
+
+    rule: ReaderRule[tuple[int, bytes, Header]]
+    heads: Heads
+
+
+class Restorer:
+    """Reads partitions; used by one thread at a time, with a consumer and connection of its own."""
+
+    def __init__(self, settings: KafkaSettings, postgres: str | None, *, limit: int) -> None:
+        self._settings = settings
+        self._postgres = postgres
+        self._limit = limit
+        self._consumer: Consumer | None = None
+        self._connection: Connection[TupleRow] | None = None
+
+    def close(self) -> None:
+        """Close the consumer and the connection."""
+        if self._consumer is not None:
+            self._consumer.close()
+        if self._connection is not None:
+            self._connection.close()
+
+    def read_on(self, key: PartitionKey, restored: Restored | None) -> Restored:
+        """Read the partition to its end as it is now, from its checkpoint or from ``restored``.
+
+        Raises:
+            TopicRecreated: The checkpoint is of another topic of this name.
+            LogUnreadable: The log does not give what stands between.
+        """
+        if restored is None:
+            restored = self._begin(self._position(key))
+        where = TopicPartition(key.topic, key.partition)
+        _, end = self._opened().get_watermark_offsets(where, timeout=CONNECT_SECONDS, cached=False)
+        self._read(key, restored, end)
+        return restored
+
+    def confirm(self, key: PartitionKey, restored: Restored, claim: LogPosition) -> Restored | None:
+        """Read up to our claim, then the checkpoint's row; None: another writer was quicker.
+
+        ``claim`` is where a reader stands right after our claim if it was accepted. Only then
+        is the row read: a checkpoint that moved meanwhile is met, and one that went back (an
+        older database) is started from again.
+
+        Raises:
+            CheckpointFenced: A writer with a later epoch has stored a checkpoint.
+        """
+        self._read(key, restored, claim.next_offset)
+        if restored.rule.position != claim:
+            return None
+        position = self._position(key, create=True)
+        if position.epoch > claim.epoch or position.next_offset > claim.next_offset:
+            raise CheckpointFenced(key.topic, key.partition, claim.epoch, position.epoch)
+        if position.next_offset < restored.heads.checkpoint:
+            restored = self._begin(position)
+            self._read(key, restored, claim.next_offset)
+        else:
+            restored.heads.checkpointed(position.next_offset)
+        return restored
+
+    def _begin(self, position: LogPosition) -> Restored:
+        return Restored(ReaderRule(position), Heads(self._limit, position.next_offset))
+
+    def _position(self, key: PartitionKey, *, create: bool = False) -> LogPosition:
+        if self._postgres is None:
+            return LOG_START
+        if self._connection is None or self._connection.broken:
+            self._connection = address.connect(self._postgres)
+        with self._connection.transaction():
+            if create:
+                checkpoints.create(self._connection, key)
+            return checkpoints.read(self._connection, key, locked=create)
+
+    def _opened(self) -> Consumer:
+        if self._consumer is None:
+            self._consumer = self._settings.consumer()
+        return self._consumer
+
+    def _read(self, key: PartitionKey, restored: Restored, end: int) -> None:
+        if restored.rule.next_offset >= end:
+            return
+        consumer = self._opened()
+        consumer.assign([TopicPartition(key.topic, key.partition, restored.rule.next_offset)])
+        try:
+            self._consume(consumer, key, restored, end)
+        finally:
+            consumer.unassign()
+
+    def _consume(self, consumer: Consumer, key: PartitionKey, restored: Restored, end: int) -> None:
+        seen = time.monotonic()
+        while restored.rule.next_offset < end:
+            first = consumer.poll(0.1)
+            if first is None:
+                if time.monotonic() - seen > STALLED_SECONDS:
+                    found = f"no record for {STALLED_SECONDS:g} s before {end}"
+                    raise LogUnreadable(*key_of(key), restored.rule.next_offset, found)
+                continue
+            seen = time.monotonic()
+            for message in (first, *consumer.consume(RECORDS, 0)):
+                _take(message, key, restored, end)
+
+
+def _take(message: Message, key: PartitionKey, restored: Restored, end: int) -> None:
+    rule, offset = restored.rule, message.offset()
+    error = message.error()
+    if error is not None:
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+            rule.skip_to(min(end, offset or 0))
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+            raise LogUnreadable(*key_of(key), rule.next_offset, error.str())
+        elif not error.retriable():
+            raise KafkaException(error)
+        return
+    if offset is None or not rule.next_offset <= offset < end:
+        return
+    header = header_of(message)
+    if header is None:
+        rule.foreign(offset)
+    elif append := rule.read(offset, header, (offset, message.key() or b"", header)):
+        restored.heads.note_append(append)
+
+
+def key_of(key: PartitionKey) -> tuple[str, int]:
+    """Topic and partition, as errors name them."""
+    return key.topic, key.partition

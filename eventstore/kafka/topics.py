@@ -1,0 +1,201 @@
+"""Topics made so that they lose nothing, and checked before anything is written to them.
+
+A topic is the same one as before if its id and its number of partitions are: another id means
+that it was made again, another number that keys have moved. Both are recorded in PostgreSQL.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from eventstore.defaults import CONNECT_SECONDS, PARTITIONS
+from eventstore.errors import (
+    ConfigurationError,
+    PartitionsChanged,
+    TopicMissing,
+    TopicRecreated,
+    UnsafeTopic,
+)
+from eventstore.kafka._admin import Admin, Described, TooFewBrokers
+from eventstore.kafka.settings import PRODUCER, KafkaSettings
+from eventstore.postgres.address import connect
+from eventstore.postgres.topics import RecordedTopic, record_topic, recorded_topic
+
+Durability: TypeAlias = Literal["replicated", "single"]
+"""How many brokers keep an event: three, two of them before it is acknowledged; or one."""
+
+REPLICAS: Final[Mapping[Durability, int]] = {"replicated": 3, "single": 1}
+IN_SYNC: Final[Mapping[Durability, int]] = {"replicated": 2, "single": 1}
+
+LONG_MAX: Final = str(2**63 - 1)
+
+CONFIG: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "cleanup.policy": "delete",
+        "message.timestamp.after.max.ms": LONG_MAX,  # else an event dated ahead fails its batch
+        "message.timestamp.before.max.ms": LONG_MAX,
+        "message.timestamp.type": "CreateTime",
+        "retention.bytes": "-1",
+        "retention.ms": "-1",
+        "segment.ms": LONG_MAX,  # else old dates make dozens of segments in each partition
+        "unclean.leader.election.enable": "false",
+    }
+)
+"""The settings of every topic of ours, beside its replicas."""
+
+HARMLESS: Final = frozenset({"segment.ms"})
+"""Settings that cost speed but lose nothing: an operator may have others."""
+
+MESSAGE_BYTES: Final = "max.message.bytes"
+
+
+class TopicInfo(NamedTuple):
+    """A topic that may be written to."""
+
+    topic: str
+    topic_id: str
+    partitions: int
+
+
+class Topics:
+    """Makes and checks topics.
+
+    ``postgres`` is the address of the database that remembers them; without one, a topic that
+    was made again is not noticed. ``partitions`` is for topics that are made.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        durability: Durability,
+        partitions: int = PARTITIONS,
+        *,
+        postgres: str | None = None,
+    ) -> None:
+        self._settings = settings
+        self._durability: Durability = durability
+        self._partitions = partitions
+        self._postgres = postgres
+        self._admin = Admin(settings)
+
+    def ensure(self, topic: str, *, partitions: int | None = None) -> TopicInfo:
+        """The topic, made if it was never there, checked and recorded.
+
+        Raises:
+            UnsafeTopic: Its effective settings could lose events.
+            TopicRecreated: It is not the topic that was recorded.
+            TopicMissing: It was recorded and is gone.
+            PartitionsChanged: It has another number of partitions than recorded.
+            ConfigurationError: Kafka cannot be reached, or refuses to make the topic.
+        """
+        if self._admin.describe(topic) is None:
+            self._refuse_if_recorded(topic)
+            self._create(topic, partitions or self._partitions)
+        info = self.check(topic)
+        if partitions is not None and info.partitions != partitions:
+            raise PartitionsChanged(topic, partitions, info.partitions)
+        return info
+
+    def check(self, topic: str) -> TopicInfo:
+        """The topic, checked and recorded, but never made; the errors are those of `ensure`."""
+        described = self._admin.describe(topic)
+        if described is None:
+            raise TopicMissing(topic)
+        self._check_replicas(described)
+        self._check_config(topic)
+        info = TopicInfo(topic, described.topic_id, described.partitions)
+        self._check_record(info)
+        return info
+
+    def plan(self, topics: Sequence[str]) -> list[str]:
+        """The commands by which an operator makes these topics as `ensure` would."""
+        return [self._plan(topic) for topic in topics]
+
+    def _plan(self, topic: str) -> str:
+        config = " ".join(f"--config {name}={value}" for name, value in self._config().items())
+        return (
+            f"kafka-topics.sh --bootstrap-server {self._settings.bootstrap} --create "
+            f"--if-not-exists --topic {topic} --partitions {self._partitions} "
+            f"--replication-factor {REPLICAS[self._durability]} {config}"
+        )
+
+    def _config(self) -> dict[str, str]:
+        return {**CONFIG, "min.insync.replicas": str(IN_SYNC[self._durability])}
+
+    def _create(self, topic: str, partitions: int) -> None:
+        replicas = REPLICAS[self._durability]
+        try:
+            self._admin.create(topic, partitions, replicas, self._config())
+        except TooFewBrokers:
+            raise ConfigurationError(
+                f"expected {replicas} brokers to keep topic {topic!r}; found fewer at "
+                f"{self._settings.bootstrap}: add brokers, or accept that losing one broker's "
+                "disk loses events and set FOLDLOG_DURABILITY=single"
+            ) from None
+        self._wait_until_led(topic)
+
+    def _wait_until_led(self, topic: str) -> None:
+        """A topic is of use when every partition has a leader; until then clients see errors."""
+        deadline = time.monotonic() + CONNECT_SECONDS
+        while time.monotonic() < deadline:
+            described = self._admin.describe(topic)
+            if described is not None and described.led:
+                return
+            time.sleep(0.02)
+        raise ConfigurationError(
+            f"expected a leader for every partition of the new topic {topic!r} within "
+            f"{CONNECT_SECONDS:g} s; found none: look at the brokers' logs"
+        )
+
+    def _check_replicas(self, described: Described) -> None:
+        needed = REPLICAS[self._durability]
+        if described.replicas < needed:
+            raise UnsafeTopic(
+                described.topic,
+                "replicas",
+                f"at least {needed}",
+                str(described.replicas),
+                f"kafka-reassign-partitions.sh --bootstrap-server {self._settings.bootstrap} "
+                "--reassignment-json-file MORE-REPLICAS.json --execute (or accept it: "
+                "FOLDLOG_DURABILITY=single)",
+            )
+
+    def _check_config(self, topic: str) -> None:
+        found = self._admin.config(topic)
+        for setting, expected in self._config().items():
+            value = found.get(setting, "")
+            if setting in HARMLESS or value == expected:
+                continue
+            if setting == "min.insync.replicas" and int(value) >= int(expected):
+                continue
+            raise self._unsafe(topic, setting, expected, value)
+        if int(found[MESSAGE_BYTES]) < PRODUCER["message.max.bytes"]:
+            least = str(PRODUCER["message.max.bytes"])
+            raise self._unsafe(topic, MESSAGE_BYTES, least, found[MESSAGE_BYTES])
+
+    def _unsafe(self, topic: str, setting: str, expected: str, found: str) -> UnsafeTopic:
+        command = (
+            f"kafka-configs.sh --bootstrap-server {self._settings.bootstrap} --alter "
+            f"--entity-type topics --entity-name {topic} --add-config {setting}={expected}"
+        )
+        return UnsafeTopic(topic, setting, expected, found, command)
+
+    def _refuse_if_recorded(self, topic: str) -> None:
+        if self._postgres is None:
+            return
+        with connect(self._postgres) as connection:
+            known = recorded_topic(connection, topic)
+        if known is not None:
+            raise TopicMissing(topic, known.topic_id)
+
+    def _check_record(self, info: TopicInfo) -> None:
+        if self._postgres is None:
+            return
+        found = RecordedTopic(info.topic_id, info.partitions)
+        with connect(self._postgres) as connection:
+            known = record_topic(connection, info.topic, found)
+        if known.topic_id != found.topic_id:
+            raise TopicRecreated(info.topic, known.topic_id, found.topic_id)
+        if known.partitions != found.partitions:
+            raise PartitionsChanged(info.topic, known.partitions, found.partitions)
