@@ -1,0 +1,1 @@
+"""Examples that run on real data, shipped with the toolkit."""
