@@ -1,45 +1,39 @@
-"""Where the embedded stack keeps what it fetched: one folder per user."""
+"""Where fetched and copied files are kept between runs, and how processes take turns there."""
 
 import fcntl
 import os
-from collections.abc import Generator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from foldlog.embedded.errors import FolderNotWritable
+from foldlog.embedded.errors import FolderNotUsable
 
 
-def folder() -> Path:
-    """``FOLDLOG_CACHE``, else ``foldlog`` in ``XDG_CACHE_HOME`` or ``~/.cache``."""
-    if chosen := os.environ.get("FOLDLOG_CACHE"):
-        return Path(chosen).absolute()
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "foldlog"
+def cache_folder() -> Path:
+    """The cache: `FOLDLOG_CACHE`, else `foldlog` in `XDG_CACHE_HOME` or `~/.cache`."""
+    if given := os.environ.get("FOLDLOG_CACHE"):
+        return Path(given).expanduser().absolute()
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(home).expanduser().absolute() / "foldlog"
 
 
-def made(path: Path) -> Path:
-    """This folder, made if it was not there.
-
-    Raises:
-        FolderNotWritable: It cannot be made.
-    """
+def make_folder(folder: Path) -> Path:
+    """Make the folder and its parents; raises FolderNotUsable."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FolderNotWritable(path, error.strerror or str(error)) from error
-    return path
+        raise FolderNotUsable(folder, error.strerror or str(error)) from error
+    return folder
 
 
 @contextmanager
-def locked(path: Path) -> Generator[None]:
-    """One process at a time in this block; the lock ends with its process, so it is never stale."""
-    made(path.parent)
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, waiting for whoever holds it; it dies with its process."""
+    make_folder(folder)
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        lock = (folder / ".lock").open("a")
     except OSError as error:
-        raise FolderNotWritable(path.parent, error.strerror or str(error)) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        raise FolderNotUsable(folder, error.strerror or str(error)) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(descriptor)

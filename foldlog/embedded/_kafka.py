@@ -1,116 +1,115 @@
-"""Apache Kafka: one node that is broker and controller, set for development and tests."""
+"""The broker: Apache Kafka, unmodified, one node that is broker and controller, in KRaft mode."""
 
 import base64
 import shutil
+import signal
 import socket
 import struct
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
+from foldlog.embedded._folder import marker
+from foldlog.embedded._jars import KAFKA_VERSION
 from foldlog.embedded._plan import Plan
-from foldlog.embedded._server import Server
+from foldlog.embedded._server import Command
 
-HOST = "127.0.0.1"
-_JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-Djava.awt.headless=true")
 _LOGGING = Path(__file__).with_name("log4j2.properties")
-_METADATA, _VERSION, _CORRELATION = 3, 4, 1
 
-
-def settings(plan: Plan, logs: Path) -> str:
-    """``server.properties``, with the log in this folder."""
-    return f"""\
+# For one node, development and tests: nothing waits for replicas or for more members, and
+# internal topics are small. Topics of events carry their own settings.
+_PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
-controller.quorum.voters=1@{HOST}:{plan.controller_port}
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{kafka_port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{kafka_port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://{HOST}:{plan.kafka_port},CONTROLLER://{HOST}:{plan.controller_port}
-advertised.listeners=PLAINTEXT://{HOST}:{plan.kafka_port}
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
-log.dirs={logs}
+inter.broker.listener.name=PLAINTEXT
+log.dirs={log_dirs}
 auto.create.topics.enable=false
 default.replication.factor=1
-min.insync.replicas=1
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=2
+transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
-share.coordinator.state.topic.num.partitions=1
+share.coordinator.state.topic.num.partitions=4
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
-log.cleaner.dedupe.buffer.size=8388608
+log.cleaner.dedupe.buffer.size=16777216
 log.segment.delete.delay.ms=1000
-metric.reporters=
 """
 
 
-def start(plan: Plan, server: Server) -> None:
-    """Format the log folder if it is new, start the broker, wait until it serves."""
-    folder = Path(plan.folder) / "kafka"
-    folder.mkdir(exist_ok=True)
-    server.open_log()
-    java = [plan.java, *_JVM, f"-Dlog4j2.configurationFile={_LOGGING}", "-cp", ":".join(plan.jars)]
-    _format(plan, server, java, folder)
-    properties = folder / "server.properties"
-    properties.write_text(settings(plan, folder / "log"), encoding="utf-8")
-    server.start([*java, "kafka.Kafka", str(properties)], marker=str(properties))
-    cluster = _cluster_id(folder / "log")
-    server.wait_ready(lambda: _serving(plan.kafka_port, cluster))
+class Kafka:
+    """The broker of one data folder."""
+
+    name = "Kafka"
+    stop_signal = signal.SIGTERM
+    discard_signal = signal.SIGKILL
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._data = plan.data / "kafka"
+        self._properties = plan.data / "server.properties"
+
+    def prepare(self, run: Callable[[Command], None]) -> None:
+        """Format a new log folder with a new cluster id; a half-made one is made again."""
+        if not self._data.exists():
+            new = self._data.with_suffix(".new")
+            shutil.rmtree(new, ignore_errors=True)
+            self._write_properties(new)
+            cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().strip("=")
+            properties = str(self._properties)
+            run(self._java("kafka.tools.StorageTool", "format", f"-t={cluster}", "-c", properties))
+            new.rename(self._data)
+        self._write_properties(self._data)
+
+    def command(self) -> Command:
+        """The broker itself."""
+        return self._java("kafka.Kafka", str(self._properties))
+
+    def answer(self) -> str | None:
+        """The version once the broker answers with itself as a member of its cluster."""
+        try:
+            brokers = _count_brokers(self._plan.kafka_port)
+        except OSError:
+            return None
+        return KAFKA_VERSION if brokers else None
+
+    def clean_up(self) -> None:
+        """Nothing is left."""
+
+    def _write_properties(self, log_dirs: Path) -> None:
+        text = _PROPERTIES.format(
+            kafka_port=self._plan.kafka_port,
+            controller_port=self._plan.controller_port,
+            log_dirs=log_dirs,
+        )
+        self._properties.write_text(text, encoding="utf-8")
+
+    def _java(self, *arguments: str) -> Command:
+        class_path = ":".join(str(jar) for jar in self._plan.jars)
+        options = [
+            "-Xmx512m",
+            "-XX:+UseSerialGC",
+            "-XX:+ExitOnOutOfMemoryError",
+            "-Djava.awt.headless=true",
+            f"-Dlog4j2.configurationFile={_LOGGING}",
+            f"-Dfoldlog={marker(self._plan.data)}",
+        ]
+        return Command([str(self._plan.java), *options, "-cp", class_path, *arguments])
 
 
-def _format(plan: Plan, server: Server, java: list[str], folder: Path) -> None:
-    """Formatted beside its place and then renamed, so that half a format is never started."""
-    if (folder / "log").exists():
-        return
-    new, properties = folder / "log.new", folder / "format.properties"
-    shutil.rmtree(new, ignore_errors=True)
-    properties.write_text(settings(plan, new), encoding="utf-8")
-    tool = [*java, "kafka.tools.StorageTool", "format"]
-    server.run([*tool, "-t", _new_cluster_id(), "-c", str(properties)], "the format of its log")
-    properties.unlink()
-    new.rename(folder / "log")
-
-
-def _new_cluster_id() -> str:
-    """A random UUID as Kafka writes it; a leading dash would look like an option."""
-    while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes)[:22].decode()).startswith("-"):
-        pass
-    return text
-
-
-def _cluster_id(log: Path) -> str:
-    lines = (log / "meta.properties").read_text(encoding="utf-8").splitlines()
-    (found,) = (line.partition("=")[2] for line in lines if line.startswith("cluster.id="))
-    return found
-
-
-def _serving(port: int, cluster: str) -> bool:
-    """Whether this cluster answers there with a broker that takes requests."""
-    try:
-        with socket.create_connection((HOST, port), timeout=5) as connection:
-            connection.sendall(_metadata_request())
-            return _has_broker(_response(connection), cluster)
-    except (OSError, struct.error):
-        return False
-
-
-def _metadata_request() -> bytes:
-    client = b"foldlog"
-    header = struct.pack(f">hhih{len(client)}s", _METADATA, _VERSION, _CORRELATION, 7, client)
-    body = struct.pack(">ib", 0, 0)  # no topics, and none to be created
-    return struct.pack(">i", len(header + body)) + header + body
-
-
-def _response(connection: socket.socket) -> bytes:
-    with connection.makefile("rb") as stream:
-        (size,) = struct.unpack(">i", stream.read(4))
-        return stream.read(size)
-
-
-def _has_broker(response: bytes, cluster: str) -> bool:
-    """Brokers are listed only once they are unfenced; the cluster id follows them."""
-    _correlation, _throttled, brokers = struct.unpack_from(">iii", response)
-    name = cluster.encode()
-    return brokers > 0 and struct.pack(">h", len(name)) + name in response
+def _count_brokers(port: int) -> int:
+    """Ask for the cluster's metadata without topics (request 3, version 1), count its brokers."""
+    request = struct.pack(">hhihi", 3, 1, 1, -1, 0)
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as link:
+        link.sendall(struct.pack(">i", len(request)) + request)
+        answer = link.recv(12, socket.MSG_WAITALL)
+    _size, _correlation, brokers = struct.unpack(">iii", answer) if len(answer) == 12 else (0, 0, 0)  # noqa: PLR2004
+    return int(brokers)

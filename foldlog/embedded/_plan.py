@@ -1,51 +1,50 @@
-"""What the supervisor is told to run: made by the stack, sent to it as one line of JSON."""
+"""What a supervisor is told: which servers to run, from which files, on which ports."""
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """One run of both servers on one data folder; every path is absolute and resolved."""
+    """One start of the stack.
 
-    folder: str
-    """The data folder."""
+    Attributes:
+        data: the data folder, absolute.
+        temporary: the folder is removed at the end.
+        fsync: PostgreSQL waits for its disk.
+        parent: the process whose death ends the stack.
+        kafka_port: Kafka's port for clients.
+        controller_port: the port by which the broker finds its own controller.
+        postgres_port: PostgreSQL's port.
+        java: the Java to run.
+        jars: the broker's class path.
+        postgres_bin: the folder of PostgreSQL's programs.
+        postgres_user: the user id PostgreSQL runs as; None where that is our own.
+        seconds_to_start: how long a server may take until it answers.
+    """
+
+    data: Path
     temporary: bool
-    """Whether the folder is removed at the end."""
-    java: str
-    """The Java launcher."""
-    jars: tuple[str, ...]
-    """Kafka's class path."""
-    binaries: str
-    """The folder of PostgreSQL's programs."""
-    postgres_folder: str
-    """PostgreSQL's data, mostly inside the data folder."""
-    user: str | None
-    """The user that PostgreSQL runs as, when we are root."""
+    fsync: bool
+    parent: int
     kafka_port: int
     controller_port: int
     postgres_port: int
-    fsync: bool
-    """Off: PostgreSQL may lose everything with the machine, fit for tests."""
-
-    @property
-    def logs(self) -> Path:
-        """Where the servers' logs are written."""
-        return Path(self.folder) / "logs"
-
-    @property
-    def run(self) -> Path:
-        """Where the pid files are."""
-        return Path(self.folder) / "run"
+    java: Path
+    jars: list[Path]
+    postgres_bin: Path
+    postgres_user: int | None
+    seconds_to_start: float
 
     def to_json(self) -> str:
-        """One line."""
-        return json.dumps(asdict(self))
+        """One line, for the pipe to the supervisor."""
+        return json.dumps(asdict(self), default=str) + "\n"
 
     @classmethod
-    def from_json(cls, line: str) -> Self:
-        """The plan of this line."""
+    def from_json(cls, line: str) -> "Plan":
+        """What `to_json` wrote."""
         fields = json.loads(line)
-        return cls(**fields | {"jars": tuple(fields["jars"])})
+        paths = {name: Path(fields[name]) for name in ("data", "java", "postgres_bin")}
+        jars = [Path(jar) for jar in fields["jars"]]
+        return cls(**{**fields, **paths, "jars": jars})

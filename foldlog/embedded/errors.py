@@ -1,13 +1,14 @@
 """The errors of the embedded stack.
 
 EmbeddedError
-├── ExtraNotInstalled       the packages that hold Java and PostgreSQL are missing
-├── DownloadFailed          Kafka's jars are not cached and could not be fetched
-├── ChecksumMismatch        a jar is not the one that was pinned
-├── PortTaken               a port that was asked for is in use
-├── FolderNotWritable       the data folder or the cache cannot be written
+├── EmbeddedExtraMissing    the packages of the extra `embedded` are not installed
+├── DownloadFailed          jars are not in the cache and could not be fetched
+├── ChecksumMismatch        a jar is not the file that was pinned
+├── FolderNotUsable         a folder cannot be made, written or reached
 ├── FolderInUse             another process runs a stack on this data folder
-└── ServerFailed            Kafka or PostgreSQL did not start, or died
+├── PortTaken               something else listens on the port that was asked for
+├── ServerDied              a server ended by itself, at its start or later
+└── ServerNotReady          a server lives, but did not answer in time
 """
 
 from pathlib import Path
@@ -17,83 +18,91 @@ class EmbeddedError(Exception):
     """Any error of the embedded stack."""
 
 
-class ExtraNotInstalled(EmbeddedError):
-    """The packages that hold Java and PostgreSQL are not installed."""
+class EmbeddedExtraMissing(EmbeddedError):
+    """A package of the extra `embedded` is not installed; raised before anything is started."""
 
     def __init__(self, package: str) -> None:
         self.package = package
         super().__init__(
-            "the embedded stack needs the packages of the extra 'embedded'; "
-            f"{package} is not installed: pip install 'foldlog[embedded]', "
-            "or give the addresses of servers in FOLDLOG_KAFKA and FOLDLOG_POSTGRES"
+            f"the embedded Kafka and PostgreSQL need the package {package}, which is not "
+            "installed: pip install 'foldlog[embedded]', or set FOLDLOG_KAFKA and FOLDLOG_POSTGRES "
+            "to servers of your own"
         )
 
 
 class DownloadFailed(EmbeddedError):
-    """Kafka's jars are not in the cache, and they could not be fetched."""
+    """Jars are not in the cache and could not be fetched, for want of a network most often."""
 
-    def __init__(self, coordinate: str, cache: Path, why: str) -> None:
-        self.coordinate, self.cache, self.why = coordinate, cache, why
+    def __init__(self, missing: list[str], cache: Path, reason: str) -> None:
+        self.missing, self.cache, self.reason = missing, cache, reason
         super().__init__(
-            f"expected {coordinate} in {cache} or on the network; found neither ({why}): "
-            "connect to the network once (HTTPS_PROXY is honoured), or copy this folder from a "
-            "machine that has it, or set FOLDLOG_CACHE to a cache that holds it"
+            f"{len(missing)} of Kafka's jars are not in {cache} ({missing[0]} is the first) and "
+            f"could not be fetched: {reason}. Connect to the network once (HTTPS_PROXY is "
+            "honoured), or copy that folder from a machine that has it, or set FOLDLOG_CACHE to "
+            "such a copy"
         )
 
 
 class ChecksumMismatch(EmbeddedError):
-    """A jar is not the one that was pinned; it was not used."""
+    """A jar, cached or just fetched, is not the file that was pinned; nothing is started."""
 
-    def __init__(self, path: Path, expected: str, found: str) -> None:
-        self.path, self.expected, self.found = path, expected, found
+    def __init__(self, file: Path, expected: str, found: str) -> None:
+        self.file, self.expected, self.found = file, expected, found
         super().__init__(
-            f"expected {path} to have the SHA-256 {expected}; found {found}: "
-            "delete the file and start again, it is then fetched anew; if this comes back, "
-            "what lies between here and the network changes files"
+            f"{file}: expected SHA-256 {expected}, found {found}. Delete the file and start again; "
+            "if it comes back so, somebody between you and the registry changes it"
         )
 
 
-class PortTaken(EmbeddedError):
-    """A port that was asked for is in use by another process."""
+class FolderNotUsable(EmbeddedError):
+    """A data or cache folder cannot be made, written, or reached by PostgreSQL's user."""
 
-    def __init__(self, server: str, port: int, option: str) -> None:
-        self.server, self.port, self.option = server, port, option
+    def __init__(self, folder: Path, reason: str) -> None:
+        self.folder, self.reason = folder, reason
         super().__init__(
-            f"expected port {port} of 127.0.0.1 to be free for {server}; found it taken: "
-            f"stop what listens there, or choose another with {option}"
-        )
-
-
-class FolderNotWritable(EmbeddedError):
-    """The data folder or the cache cannot be written."""
-
-    def __init__(self, folder: Path, why: str) -> None:
-        self.folder, self.why = folder, why
-        super().__init__(
-            f"expected to write to {folder}; found: {why}; "
-            "choose another data folder (--data), or another cache (FOLDLOG_CACHE)"
+            f"expected a folder to write to at {folder}, found: {reason}. Choose another one "
+            "(--data DIR for the data, FOLDLOG_CACHE for the cache)"
         )
 
 
 class FolderInUse(EmbeddedError):
-    """Another process runs a stack on this data folder."""
+    """Another process runs a stack on this data folder, as a lock on it shows."""
 
     def __init__(self, folder: Path, pid: int | None) -> None:
         self.folder, self.pid = folder, pid
-        holder = f"process {pid}" if pid else "another process"
+        owner = "another process" if pid is None else f"process {pid}"
         super().__init__(
-            f"expected the data folder {folder} to be free; found that {holder} runs a stack on "
-            "it: use that stack's addresses (FOLDLOG_KAFKA, FOLDLOG_POSTGRES), stop it, "
-            "or choose another data folder"
+            f"the data folder {folder} is in use by {owner}. Stop that one, use its servers by "
+            "FOLDLOG_KAFKA and FOLDLOG_POSTGRES, or choose another folder"
         )
 
 
-class ServerFailed(EmbeddedError):
-    """Kafka or PostgreSQL did not start, or died while it was needed."""
+class PortTaken(EmbeddedError):
+    """Something else listens on the port that was asked for."""
 
-    def __init__(self, server: str, why: str, log: Path, tail: str) -> None:
-        self.server, self.why, self.log, self.tail = server, why, log, tail
+    def __init__(self, server: str, port: int) -> None:
+        self.server, self.port = server, port
         super().__init__(
-            f"expected {server} to run; found that it {why}; the end of its log {log} says why:\n"
-            f"{tail or '(the log is empty)'}"
+            f"port {port} on 127.0.0.1, meant for {server}, is taken by another program. Stop "
+            f"that program, or choose another port (--{server.lower()}-port)"
+        )
+
+
+class ServerDied(EmbeddedError):
+    """A server ended by itself; `tail` holds the last lines of its log."""
+
+    def __init__(self, server: str, exit_code: int | None, log: Path, tail: str) -> None:
+        self.server, self.exit_code, self.log, self.tail = server, exit_code, log, tail
+        code = "" if exit_code is None else f" with exit code {exit_code}"
+        super().__init__(f"{server} ended by itself{code}. The end of its log, {log}:\n{tail}")
+
+
+class ServerNotReady(EmbeddedError):
+    """A server lives, but did not answer in time; `tail` holds the last lines of its log."""
+
+    def __init__(self, server: str, seconds: float, log: Path, tail: str) -> None:
+        self.server, self.seconds, self.log, self.tail = server, seconds, log, tail
+        super().__init__(
+            f"{server} did not answer within {seconds:.0f} s; is the machine overloaded? The end "
+            f"of its log, {log}:\n{tail}"
         )
