@@ -21,18 +21,12 @@ _LOG_BYTES = 10_000_000
 
 
 @dataclass
-class Died(Exception):
-    """A server, or what prepares it, ended by itself."""
+class Failed(Exception):
+    """A server, or what prepares it, ended by itself, or did not answer in time (`late`)."""
 
     server: str
     exit_code: int | None
-
-
-@dataclass
-class Late(Exception):
-    """A server did not answer in time."""
-
-    server: str
+    late: bool = False
 
 
 class Stopping(Exception):
@@ -57,25 +51,25 @@ class Children:
         process = self._spawn(server, server.command(), log)
         deadline = time.monotonic() + self._plan.seconds_to_start
         while (version := server.answer()) is None:
-            if process.poll() is not None:
-                raise Died(server.name, process.returncode)
-            if time.monotonic() > deadline:
-                raise Late(server.name)
             if self.stopping.wait(_ASK_EVERY):
                 raise Stopping
+            if process.poll() is not None:
+                raise Failed(server.name, process.returncode)
+            if time.monotonic() > deadline:
+                raise Failed(server.name, None, late=True)
         if process.poll() is not None:  # somebody else's server answers on that port
-            raise Died(server.name, process.returncode)
+            raise Failed(server.name, process.returncode)
         return version
 
     def ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
         """Handle a signal: let nothing more start, and end."""
         self.stopping.set()
 
-    def look(self) -> Died | None:
+    def look(self) -> Failed | None:
         """The first child that has ended by itself, if any."""
         for server, process in self._running:
             if process.poll() is not None:
-                return Died(server.name, process.returncode)
+                return Failed(server.name, process.returncode)
         return None
 
     def give_up(self) -> None:
@@ -104,7 +98,7 @@ class Children:
         if self.stopping.is_set():
             raise Stopping
         if exit_code:
-            raise Died(server.name, exit_code)
+            raise Failed(server.name, exit_code)
         with self._lock:
             self._running.remove((server, process))
 

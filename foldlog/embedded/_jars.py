@@ -37,7 +37,8 @@ def pinned() -> list[Jar]:
     """The jars that a broker needs, all of them on its class path."""
     lines = PINS.read_text(encoding="utf-8").splitlines()
     pins = [line.split() for line in lines if line and not line.startswith("#")]
-    return [Jar(*coordinates.split(":"), sha256) for sha256, coordinates in pins]
+    split = [(sha256, *coordinates.split(":")) for sha256, coordinates in pins]
+    return [Jar(group, artifact, version, sha256) for sha256, group, artifact, version in split]
 
 
 def fetch(say: Callable[[str], None]) -> list[Path]:

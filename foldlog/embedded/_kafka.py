@@ -17,7 +17,8 @@ from foldlog.embedded._server import Command
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 
 # For one node, development and tests: nothing waits for replicas or for more members, and
-# internal topics are small. Topics of events carry their own settings.
+# internal topics are small. A broker that was killed may register again once its session is over:
+# 9 s by default. Topics of events carry their own settings.
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -42,6 +43,8 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 log.cleaner.dedupe.buffer.size=16777216
 log.segment.delete.delay.ms=1000
+broker.session.timeout.ms=4000
+broker.heartbeat.interval.ms=500
 """
 
 

@@ -28,12 +28,11 @@ def main() -> None:
         log4j = next(each.version for each in wanted if each.artifactId == "log4j-core")
         binding = f"org.apache.logging.log4j:log4j-slf4j-impl:{log4j}"
         wanted.append(context.create_dependency(binding))
-        lines = sorted(
-            f"{sha256_of(each.artifact.resolve())}  "
-            f"{each.groupId}:{each.artifactId}:{each.version}\n"
+        pins = sorted(
+            (f"{each.groupId}:{each.artifactId}:{each.version}", sha256_of(each.artifact.resolve()))
             for each in wanted
         )
-    lines.sort(key=lambda line: line.split()[1])
+    lines = [f"{sha256}  {coordinates}\n" for coordinates, sha256 in pins]
     PINS.write_text(_HEADER + "".join(lines), encoding="utf-8")
     sys.stdout.write(f"{PINS}: {len(lines)} jars\n")
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class Plan:
     @classmethod
     def from_json(cls, line: str) -> "Plan":
         """What `to_json` wrote."""
-        fields = json.loads(line)
-        paths = {name: Path(fields[name]) for name in ("data", "java", "postgres_bin")}
-        jars = [Path(jar) for jar in fields["jars"]]
-        return cls(**{**fields, **paths, "jars": jars})
+        fields: dict[str, Any] = json.loads(line)
+        for name in ("data", "java", "postgres_bin"):
+            fields[name] = Path(fields[name])
+        fields["jars"] = [Path(jar) for jar in fields["jars"]]
+        return cls(**fields)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A program with its arguments, the folder it stands in and the user it runs as (None: ours)."""
+    """A program, its arguments, the folder it stands in, the user it runs as (None: ours)."""
 
     argv: list[str]
     folder: Path | None = None

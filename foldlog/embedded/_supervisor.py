@@ -16,7 +16,7 @@ import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from foldlog.embedded._children import Children, Died, Late, Stopping
+from foldlog.embedded._children import Children, Failed, Stopping
 from foldlog.embedded._kafka import Kafka
 from foldlog.embedded._plan import Plan
 from foldlog.embedded._postgres import Postgres
@@ -31,7 +31,7 @@ def main() -> None:
     plan = Plan.from_json(sys.stdin.buffer.readline().decode())
     servers: list[Server] = [Kafka(plan), Postgres(plan)]
     children = Children(plan)
-    signal.signal(signal.SIGTERM, lambda *_: children.stopping.set())
+    signal.signal(signal.SIGTERM, children.ask_to_stop)
     try:
         _serve(plan, servers, children)
     finally:
@@ -43,40 +43,48 @@ def main() -> None:
 
 
 def _serve(plan: Plan, servers: list[Server], children: Children) -> None:
-    with ThreadPoolExecutor(len(servers)) as pool:
-        starts = [pool.submit(children.start, server) for server in servers]
-        try:
-            while not all(start.done() for start in starts):
-                if _parent_is_gone(plan) or _has_failed(starts):
-                    break
-        finally:
-            if _parent_is_gone(plan) or _has_failed(starts):
-                children.give_up()
     try:
-        kafka, postgres = (start.result() for start in starts)
-    except Died as death:
-        _say(died=death.server, exit_code=death.exit_code)
-        return
-    except Late as late:
-        _say(late=late.server)
-        return
+        versions = _start(plan, servers, children)
     except Stopping:
         return
-    _say(kafka=kafka, postgres=postgres)
+    except Failed as failed:
+        _report(failed)
+        return
+    _say(versions=versions)
     while not children.stopping.is_set() and not _parent_is_gone(plan):
-        if death := children.look():
-            _say(died=death.server, exit_code=death.exit_code)
+        if failed_later := children.look():
+            _report(failed_later)
             return
 
 
-def _has_failed(starts: list[Future[str]]) -> bool:
-    return any(start.done() and start.exception() for start in starts)
+def _start(plan: Plan, servers: list[Server], children: Children) -> dict[str, str]:
+    """Start all servers at once; raise Stopping, or the failure of the first that failed."""
+    with ThreadPoolExecutor(len(servers)) as pool:
+        starts = {server.name: pool.submit(children.start, server) for server in servers}
+        while not all(start.done() for start in starts.values()):
+            if _parent_is_gone(plan) or _failures(starts):
+                children.give_up()
+                break
+    for failure in _failures(starts):
+        raise failure
+    return {name: start.result() for name, start in starts.items()}
+
+
+def _failures(starts: dict[str, Future[str]]) -> list[BaseException]:
+    """What failed so far; those that merely stopped because another failed come last."""
+    raised = [start.exception() for start in starts.values() if start.done()]
+    failures = [error for error in raised if error is not None]
+    return sorted(failures, key=lambda error: isinstance(error, Stopping))
 
 
 def _parent_is_gone(plan: Plan) -> bool:
-    """Wait a moment for the pipe's end. A forked child may hold the pipe: ask for the parent too."""
+    """Wait a moment for the pipe's end, and see whose child we are: a fork may hold the pipe."""
     ended, _, _ = select.select([sys.stdin], [], [], _LOOK_EVERY)
     return bool(ended) or os.getppid() != plan.parent
+
+
+def _report(failed: Failed) -> None:
+    _say(failed=failed.server, exit_code=failed.exit_code, late=failed.late)
 
 
 def _say(**facts: Any) -> None:

@@ -101,7 +101,7 @@ class Stack:
             return
         readable, _, _ = select.select([supervisor.stdout], [], [], 0)
         if readable:
-            self._raise_failure(supervisor.stdout.readline())
+            self._versions_or_failure(supervisor.stdout.readline())
 
     def _start(self) -> Plan:
         runtime, jars = java(), fetch(self._say)
@@ -133,20 +133,20 @@ class Stack:
         supervisor.stdin.write(plan.to_json())
         supervisor.stdin.flush()
         line = supervisor.stdout.readline()
-        versions = self._raise_failure(line)
-        self.kafka_version, self.postgres_version = versions["kafka"], versions["postgres"]
+        versions = self._versions_or_failure(line)
+        self.kafka_version, self.postgres_version = versions["Kafka"], versions["PostgreSQL"]
         self.kafka = f"127.0.0.1:{plan.kafka_port}"
         self.postgres = f"postgresql://{USER}@127.0.0.1:{plan.postgres_port}/{DATABASE}"
 
-    def _raise_failure(self, line: str) -> dict[str, Any]:
-        facts: dict[str, Any] = json.loads(line) if line else {"died": "supervisor"}
-        if server := facts.get("died"):
+    def _versions_or_failure(self, line: str) -> dict[str, str]:
+        facts: dict[str, Any] = json.loads(line) if line else {"failed": "supervisor"}
+        if server := facts.get("failed"):
             log = server_log(self.data, server)
+            if facts.get("late"):
+                raise ServerNotReady(server, self._seconds_to_start, log, tail(log))
             raise ServerDied(server, facts.get("exit_code"), log, tail(log))
-        if server := facts.get("late"):
-            log = server_log(self.data, server)
-            raise ServerNotReady(server, self._seconds_to_start, log, tail(log))
-        return facts
+        versions: dict[str, str] = facts["versions"]
+        return versions
 
     def _stop(self) -> None:
         supervisor, self._supervisor = self._supervisor, None
