@@ -10,6 +10,8 @@ EventStoreError
 ├── AppendError                 an append that was not acknowledged
 │   ├── ConcurrencyError        the stream has moved on; final
 │   ├── VersionAhead            the stream has not come that far; not final
+│   ├── AppendIdReused          its append id belongs to another stream's append; final
+│   ├── DeliveryFailed          the broker refused its records, twice
 │   └── UnknownOutcome          the log alone knows; repeat the append id
 ├── StreamNotFound              no event was ever appended to this stream
 ├── EncodingError               an event does not fit its Avro schema
@@ -23,8 +25,10 @@ EventStoreError
 ├── LogError                    the log holds what no reader may pass over
 │   ├── UnknownRecord           our header with an unknown layout or kind
 │   ├── UndecodableEvent        a valid event whose bytes are not what its schema says
+│   ├── SchemaNotFound          no schema of this fingerprint was ever registered
 │   ├── OffsetGone              the log no longer holds the offset to read from
 │   └── UnreadablePartition     the broker refuses to let a partition be read
+├── CheckpointFenced            another writer has stored a later checkpoint
 └── StoreClosed                 the store was closed, or its writer has failed
 """
 
@@ -122,6 +126,33 @@ class VersionAhead(AppendError):
             append_id,
             f"expected {stream!r} at version {expected}; found version {found}: the events before "
             "it are not in the log (an earlier append failed?); load the aggregate again",
+        )
+
+
+class AppendIdReused(AppendError):
+    """The append id was applied already, to another stream. Final."""
+
+    def __init__(self, stream: str, append_id: UUID, applied_to: str) -> None:
+        self.applied_to = applied_to
+        super().__init__(
+            stream,
+            append_id,
+            f"expected a new append id for {stream!r}, or one that was applied to it; found "
+            f"{append_id}, which was applied to {applied_to!r}: derive append ids from the stream "
+            "too",
+        )
+
+
+class DeliveryFailed(AppendError):
+    """The broker refused the append's records, also when they were sent alone; none is valid."""
+
+    def __init__(self, stream: str, append_id: UUID, why: str) -> None:
+        self.why = why
+        super().__init__(
+            stream,
+            append_id,
+            f"expected the broker to take the append to {stream!r}; found: {why}; mend the cause, "
+            "then repeat it",
         )
 
 
@@ -254,6 +285,17 @@ class UndecodableEvent(LogError):
         )
 
 
+class SchemaNotFound(LogError):
+    """No schema of this fingerprint was ever registered."""
+
+    def __init__(self, fingerprint: bytes, topic: str) -> None:
+        self.fingerprint, self.topic = fingerprint, topic
+        super().__init__(
+            f"expected a schema whose SHA-256 begins with {fingerprint.hex()} in topic {topic!r}; "
+            "found none: restore that topic, or register the schema"
+        )
+
+
 class OffsetGone(LogError):
     """The log no longer holds the offset to read from: retention, truncation, another topic."""
 
@@ -275,6 +317,17 @@ class UnreadablePartition(LogError):
         super().__init__(
             f"expected {topic}[{partition}] to be readable; found: {why}; check that the topic "
             "exists and that this user may read it"
+        )
+
+
+class CheckpointFenced(EventStoreError):
+    """Another writer, with a later claim, has stored a checkpoint of this partition."""
+
+    def __init__(self, topic: str, partition: int, mine: int, found: int) -> None:
+        self.topic, self.partition, self.mine, self.found = topic, partition, mine, found
+        super().__init__(
+            f"expected the checkpoint of {topic}[{partition}] to be of epoch {mine} or before; "
+            f"found epoch {found}: another process writes to this partition"
         )
 
 

@@ -1,5 +1,6 @@
 """Kafka's admin client, as far as we need it, with types and with errors that say what to do."""
 
+import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
@@ -16,6 +17,18 @@ kafka: Final[Any] = confluent_kafka.admin
 
 ALREADY_THERE: Final = frozenset({KafkaError.TOPIC_ALREADY_EXISTS})
 NOT_THERE: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART})
+MOVING: Final = frozenset(
+    {
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+    }
+)
+"""A partition that is new or is being led by another broker: it answers soon."""
+
+URL_SAFE: Final = str.maketrans("+/", "-_")
+"""From librdkafka's base64 of a topic id to Kafka's."""
 
 
 class Described(NamedTuple):
@@ -23,6 +36,7 @@ class Described(NamedTuple):
 
     topic: str
     topic_id: str
+    """The id as Kafka's own tools print it."""
     partitions: int
     replicas: int
     """Replicas of the partition that has the fewest."""
@@ -65,7 +79,7 @@ class Admin:
         parts = found.partitions
         return Described(
             topic,
-            str(found.topic_id),
+            str(found.topic_id).translate(URL_SAFE),
             len(parts),
             min((len(part.replicas) for part in parts), default=0),
             all(part.leader is not None and part.leader.id >= 0 for part in parts),
@@ -107,9 +121,16 @@ class Admin:
 
     def _offsets(self, topic: str, partitions: range, spec: Any) -> dict[int, int]:
         asked = {TopicPartition(topic, partition): spec for partition in partitions}
-        answers = self._client.list_offsets(asked, request_timeout=CONNECT_SECONDS)
+        deadline = time.monotonic() + CONNECT_SECONDS
         with self._explained(f"the offsets of topic {topic!r}"):
-            return {asked.partition: answer.result().offset for asked, answer in answers.items()}
+            while True:
+                answers = self._client.list_offsets(asked, request_timeout=CONNECT_SECONDS)
+                try:
+                    return {at.partition: found.result().offset for at, found in answers.items()}
+                except KafkaException as error:
+                    if error.args[0].code() not in MOVING or time.monotonic() > deadline:
+                        raise
+                time.sleep(0.02)
 
     @contextmanager
     def _explained(self, expected: str) -> Generator[None]:
