@@ -1,0 +1,64 @@
+"""The command `foldlog`: finds its subcommands, and turns our errors into one message.
+
+A subcommand is imported when it is run, not before, so that `foldlog --help` is quick.
+"""
+
+from importlib import import_module
+from typing import Any, Final, NamedTuple, cast
+
+import click
+
+INTERRUPTED: Final = 130
+"""The exit code after Ctrl-C, as shells have it."""
+
+_OURS: Final = frozenset({"eventstore", "foldlog", "projections"})
+
+
+class Subcommand(NamedTuple):
+    """Where a subcommand is, and its line in `foldlog --help`."""
+
+    target: str
+    """``module:attribute``, a click command."""
+    help: str
+
+
+COMMANDS: Final = {
+    "dev": Subcommand(
+        "foldlog.commands.dev:dev",
+        "Run Kafka and PostgreSQL here, without Docker.",
+    ),
+}
+
+
+class _Lazy(click.Group):
+    """A group whose members are named in `COMMANDS`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].target.partition(":")
+        return cast("click.Command", getattr(import_module(module), attribute))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.help) for name, command in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+        except Exception as error:
+            # Our errors say what to do; anything else is a defect, and its traceback is needed.
+            if type(error).__module__.partition(".")[0] not in _OURS:
+                raise
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="foldlog")
+def main() -> None:
+    """Event sourcing and CQRS on Apache Kafka and PostgreSQL."""
