@@ -185,3 +185,11 @@ class EventStore(Protocol):
     def read(self, topic: str, stream: str, *, after: int = 0) -> Iterator[Recorded[Event]]:
         """The stream's events with a version above ``after``, in order."""
         ...
+
+    def applied(self, topic: str, stream: str, append_id: UUID) -> Appended | None:
+        """The first answer of an append to this stream, with ``repeated`` set; None: not known.
+
+        None says that the append was never applied, or longer ago than append ids are kept, or
+        by a writer that this process has not heard of yet: submitting it decides.
+        """
+        ...

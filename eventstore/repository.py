@@ -1,0 +1,143 @@
+"""Repositories: aggregates by id, loaded from their streams and saved to them."""
+
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+from uuid import UUID, uuid4
+
+from eventstore.aggregates import Aggregate
+from eventstore.errors import ConcurrencyError, StreamNotFound
+from eventstore.store import NO_STREAM, Append, Appended, EventStore
+
+A = TypeVar("A", bound=Aggregate[Any])
+
+
+class Repository(Generic[A]):
+    """The aggregates of one type in one store.
+
+    What is appended is protected by the version that the aggregate was loaded at: of two that
+    change one stream at once, one gets `ConcurrencyError`. Where an append id (any UUID) is
+    given, a repeated call appends nothing and gets the first answer; give one to whatever may
+    be sent twice.
+
+    Errors of an append, wherever one is made:
+        ConcurrencyError: The stream has moved on; final.
+        AppendTooLarge, EncodingError: It can never be appended; final.
+        UnknownOutcome, VersionAhead: Not known; the error's ``append_id``, repeated, tells.
+    """
+
+    def __init__(self, store: EventStore, aggregate_type: type[A]) -> None:
+        self._store = store
+        self._type = aggregate_type
+
+    def __repr__(self) -> str:
+        return f"Repository({self._type.__name__}, topic={self._type.topic!r})"
+
+    def get(self, id: str) -> A:  # noqa: A002 - the word users know it by
+        """Load an aggregate; it reflects at least what this process has appended.
+
+        Raises:
+            InvalidStreamId: ``id`` cannot name a stream.
+            StreamNotFound: No event was ever appended to it.
+        """
+        aggregate = self._type(id)
+        aggregate.replay(self._store.read(self._type.topic, id))
+        if aggregate.version == 0:
+            raise StreamNotFound(self._type.topic, id)
+        return aggregate
+
+    def save(self, aggregate: A, *, append_id: UUID | None = None) -> Appended:
+        """Append what is pending, wait for it, and move the aggregate's version on.
+
+        With nothing pending nothing is appended: the answer has the version and no positions.
+        After an error the aggregate is as before, so that it can be saved again with the same
+        append id. If that id had been applied to an older state of the stream than this one,
+        the aggregate is loaded again in place, since its pending events are not in the log.
+        """
+        count = len(aggregate.pending)
+        if not count:
+            return _nothing(aggregate)
+        appended = self._store.submit(_append(aggregate, append_id)).result()
+        if appended.version == aggregate.version + count:
+            aggregate.advance(count)
+        else:
+            aggregate.replay(self._store.read(self._type.topic, aggregate.id))
+        return appended
+
+    def submit(self, aggregate: A, *, append_id: UUID | None = None) -> Future[Appended]:
+        """Append what is pending without waiting; blocks while 512 appends are in flight.
+
+        The version moves at once, so that the aggregate can go on to decide and be submitted
+        again. If the future fails, or its answer is ``repeated``, the aggregate is ahead of
+        its stream: load it again.
+        """
+        count = len(aggregate.pending)
+        if not count:
+            done: Future[Appended] = Future()
+            done.set_result(_nothing(aggregate))
+            return done
+        future = self._store.submit(_append(aggregate, append_id))
+        aggregate.advance(count)
+        return future
+
+    @contextmanager
+    def edit(self, id: str, *, append_id: UUID | None = None) -> Generator[A, None, None]:  # noqa: A002
+        """Load an aggregate, and save it when the block ends; nothing if the block raises.
+
+        It is one attempt: `ConcurrencyError` leaves the block, and repeating is the caller's,
+        or `execute`'s. Raises as `get` and `save` do.
+        """
+        aggregate = self.get(id)
+        yield aggregate
+        self.save(aggregate, append_id=append_id)
+
+    def execute(
+        self,
+        id: str,  # noqa: A002
+        command: Callable[[A], object],
+        *,
+        append_id: UUID | None = None,
+        attempts: int = 1,
+    ) -> Appended:
+        """Load an aggregate, let ``command`` change it, and save it.
+
+        After `ConcurrencyError` it is loaded and the command called again, up to ``attempts``
+        times in all. An append id that was applied already gets its first answer, and the
+        command is not called. Raises as `get` and `save` do, and what the command raises.
+        """
+        if attempts < 1:
+            raise ValueError(f"expected at least 1 attempt; found {attempts}")
+        if append_id is not None:
+            applied = self._store.applied(self._type.topic, id, append_id)
+            if applied is not None:
+                return applied
+        for _ in range(attempts - 1):
+            try:
+                return self._execute_once(id, command, append_id)
+            except ConcurrencyError:
+                continue
+        return self._execute_once(id, command, append_id)
+
+    def _execute_once(
+        self, id_: str, command: Callable[[A], object], append_id: UUID | None
+    ) -> Appended:
+        aggregate = self.get(id_)
+        command(aggregate)
+        return self.save(aggregate, append_id=append_id)
+
+
+def _append(aggregate: Aggregate[Any], append_id: UUID | None) -> Append:
+    return Append(
+        topic=aggregate.topic,
+        stream=aggregate.id,
+        events=aggregate.pending,
+        expected=aggregate.version or NO_STREAM,
+        times=aggregate.pending_times,
+        append_id=append_id or uuid4(),
+        first_try=append_id is None,
+    )
+
+
+def _nothing(aggregate: Aggregate[Any]) -> Appended:
+    return Appended(aggregate.id, aggregate.version, ())
