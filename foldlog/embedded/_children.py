@@ -1,8 +1,6 @@
 """The supervisor's child processes: started, waited for until they answer, stopped."""
 
 import contextlib
-import os
-import pwd
 import signal
 import subprocess
 import threading
@@ -11,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from foldlog.embedded._binaries import group_of
 from foldlog.embedded._folder import server_log
 from foldlog.embedded._plan import Plan
 from foldlog.embedded._server import Command, Server
@@ -104,7 +103,6 @@ class Children:
 
     def _spawn(self, server: Server, command: Command, log: Path) -> subprocess.Popen[bytes]:
         user = command.user
-        group = None if user is None else pwd.getpwuid(user).pw_gid
         with self._lock, log.open("ab") as out:
             if self.stopping.is_set():
                 raise Stopping
@@ -114,19 +112,13 @@ class Children:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                env=_environment(),
                 start_new_session=True,
                 user=user,
-                group=group,
+                group=None if user is None else group_of(user),
                 extra_groups=None if user is None else [],
             )
             self._running.append((server, process))
         return process
-
-
-def _environment() -> dict[str, str]:
-    # What is meant for clients (PGHOST, PGOPTIONS and so on) is not meant for our servers.
-    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

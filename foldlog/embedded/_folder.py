@@ -24,7 +24,7 @@ def server_log(data: Path, server: str) -> Path:
     return data / "logs" / f"{server.lower()}.log"
 
 
-def tail(log: Path, lines: int = 15) -> str:
+def tail(log: Path, lines: int = 30) -> str:
     """The last lines of a log, or a word that there are none."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
@@ -42,9 +42,11 @@ def lock(data: Path) -> IO[str]:
         FolderInUse: a living process holds it.
         FolderNotUsable: it cannot be made or written.
     """
-    make_folder(data / "logs")
+    make_folder(data)
     try:
-        (data / ".gitignore").write_text("*\n", encoding="utf-8")
+        if not any(data.iterdir()):
+            (data / ".gitignore").write_text("*\n", encoding="utf-8")
+        (data / "logs").mkdir(exist_ok=True)
         file = (data / "lock").open("a+", encoding="utf-8")
     except OSError as error:
         raise FolderNotUsable(data, error.strerror or str(error)) from error

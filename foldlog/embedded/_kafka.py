@@ -16,6 +16,11 @@ from foldlog.embedded._server import Command
 
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 
+# Names are relative to the data folder, where the broker stands: a comma or a letter beyond ASCII
+# in its path would break the properties file.
+_PROPERTIES_NAME = "server.properties"
+_LOGGING_NAME = "log4j2.properties"
+
 # For one node, development and tests: nothing waits for replicas or for more members, and
 # internal topics are small. A broker that was killed may register again once its session is over:
 # 9 s by default. Topics of events carry their own settings.
@@ -58,23 +63,22 @@ class Kafka:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._data = plan.data / "kafka"
-        self._properties = plan.data / "server.properties"
 
     def prepare(self, run: Callable[[Command], None]) -> None:
         """Format a new log folder with a new cluster id; a half-made one is made again."""
         if not self._data.exists():
             new = self._data.with_suffix(".new")
             shutil.rmtree(new, ignore_errors=True)
-            self._write_properties(new)
+            self._write_properties(new.name)
             cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().strip("=")
-            properties = str(self._properties)
-            run(self._java("kafka.tools.StorageTool", "format", f"-t={cluster}", "-c", properties))
+            arguments = ("format", f"-t={cluster}", "-c", _PROPERTIES_NAME)
+            run(self._java("kafka.tools.StorageTool", *arguments))
             new.rename(self._data)
-        self._write_properties(self._data)
+        self._write_properties(self._data.name)
 
     def command(self) -> Command:
         """The broker itself."""
-        return self._java("kafka.Kafka", str(self._properties))
+        return self._java("kafka.Kafka", _PROPERTIES_NAME)
 
     def answer(self) -> str | None:
         """The version once the broker answers with itself as a member of its cluster."""
@@ -87,13 +91,14 @@ class Kafka:
     def clean_up(self) -> None:
         """Nothing is left."""
 
-    def _write_properties(self, log_dirs: Path) -> None:
+    def _write_properties(self, log_dirs: str) -> None:
         text = _PROPERTIES.format(
             kafka_port=self._plan.kafka_port,
             controller_port=self._plan.controller_port,
             log_dirs=log_dirs,
         )
-        self._properties.write_text(text, encoding="utf-8")
+        (self._plan.data / _PROPERTIES_NAME).write_text(text, encoding="ascii")
+        shutil.copyfile(_LOGGING, self._plan.data / _LOGGING_NAME)
 
     def _java(self, *arguments: str) -> Command:
         class_path = ":".join(str(jar) for jar in self._plan.jars)
@@ -102,7 +107,7 @@ class Kafka:
             "-XX:+UseSerialGC",
             "-XX:+ExitOnOutOfMemoryError",
             "-Djava.awt.headless=true",
-            f"-Dlog4j2.configurationFile={_LOGGING}",
+            f"-Dlog4j2.configurationFile={_LOGGING_NAME}",
             f"-Dfoldlog={marker(self._plan.data)}",
         ]
         return Command([str(self._plan.java), *options, "-cp", class_path, *arguments])

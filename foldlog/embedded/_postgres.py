@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psycopg
 
+from foldlog.embedded._binaries import group_of
 from foldlog.embedded._folder import marker
 from foldlog.embedded._leftovers import socket_parent
 from foldlog.embedded._plan import Plan
@@ -106,7 +107,7 @@ class Postgres:
 
     def _give(self, folder: Path) -> None:
         if (user := self._plan.postgres_user) is not None:
-            os.chown(folder, user, pwd.getpwuid(user).pw_gid)
+            os.chown(folder, user, group_of(user))
 
     def _program(self, name: str, data: Path, *options: str) -> Command:
         as_other_user = self._plan.postgres_user is not None

@@ -1,5 +1,6 @@
 """The embedded stack as a context manager: real Kafka and PostgreSQL for a program's time."""
 
+import contextlib
 import json
 import os
 import select
@@ -17,7 +18,7 @@ from foldlog.embedded._folder import lock, server_log, tail
 from foldlog.embedded._jars import fetch
 from foldlog.embedded._leftovers import end_leftovers
 from foldlog.embedded._plan import Plan
-from foldlog.embedded._ports import claim_port
+from foldlog.embedded._ports import claim_ports
 from foldlog.embedded._postgres import DATABASE, USER, unprivileged_user
 from foldlog.embedded.errors import FolderInUse, ServerDied, ServerNotReady
 
@@ -109,14 +110,17 @@ class Stack:
         programs = postgres_bin(user)
         with lock(self.data) as held:
             end_leftovers(self.data)
+            kafka_port, controller_port, postgres_port = claim_ports(
+                ("Kafka", self._kafka_port), ("Kafka", None), ("Postgres", self._postgres_port)
+            )
             plan = Plan(
                 data=self.data,
                 temporary=self._given_data is None,
                 fsync=self._fsync,
                 parent=os.getpid(),
-                kafka_port=claim_port("Kafka", self._kafka_port),
-                controller_port=claim_port("Kafka", None),
-                postgres_port=claim_port("Postgres", self._postgres_port),
+                kafka_port=kafka_port,
+                controller_port=controller_port,
+                postgres_port=postgres_port,
                 java=runtime,
                 jars=jars,
                 postgres_bin=programs,
@@ -130,10 +134,10 @@ class Stack:
         supervisor = self._supervisor
         if supervisor is None or supervisor.stdin is None or supervisor.stdout is None:
             raise ServerDied("the supervisor", None, server_log(self.data, "supervisor"), "")
-        supervisor.stdin.write(plan.to_json())
-        supervisor.stdin.flush()
-        line = supervisor.stdout.readline()
-        versions = self._versions_or_failure(line)
+        with contextlib.suppress(BrokenPipeError):  # it died: then it says nothing either
+            supervisor.stdin.write(plan.to_json())
+            supervisor.stdin.flush()
+        versions = self._versions_or_failure(supervisor.stdout.readline())
         self.kafka_version, self.postgres_version = versions["Kafka"], versions["PostgreSQL"]
         self.kafka = f"127.0.0.1:{plan.kafka_port}"
         self.postgres = f"postgresql://{USER}@127.0.0.1:{plan.postgres_port}/{DATABASE}"
@@ -152,7 +156,8 @@ class Stack:
         supervisor, self._supervisor = self._supervisor, None
         if supervisor is not None:
             if supervisor.stdin is not None:
-                supervisor.stdin.close()
+                with contextlib.suppress(BrokenPipeError):
+                    supervisor.stdin.close()
             try:
                 supervisor.wait(_SECONDS_TO_STOP)
             except subprocess.TimeoutExpired:
@@ -175,10 +180,19 @@ class Stack:
             end_leftovers(self.data)
 
 
+def _environment() -> dict[str, str]:
+    """Our own, but for what is meant for PostgreSQL's clients; it finds the package we are from."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    paths = [str(Path(__file__).parents[2]), *filter(None, [kept.get("PYTHONPATH")])]
+    # Java reads file names in the locale's encoding, and under plain C that is ASCII.
+    return kept | {"PYTHONPATH": os.pathsep.join(paths), "LC_ALL": "C.UTF-8"}
+
+
 def _start_supervisor(plan: Plan, lock_file: int) -> subprocess.Popen[str]:
     with server_log(plan.data, "supervisor").open("a", encoding="utf-8") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "foldlog.embedded._supervisor"],
+            [sys.executable, "-P", "-m", "foldlog.embedded._supervisor"],
+            env=_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
