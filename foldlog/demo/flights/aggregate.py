@@ -11,7 +11,8 @@ from typing import Final, Self, TypeAlias, assert_never
 
 from pydantic import AwareDatetime
 
-from eventstore import Aggregate, Event
+from eventstore.aggregates import Aggregate
+from eventstore.events import Event
 
 LATE: Final = 15
 """Minutes: a flight with a longer delay counts as late, as the US authorities count."""

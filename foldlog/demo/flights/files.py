@@ -5,6 +5,7 @@ import gzip
 import importlib.util
 import io
 import zipfile
+import zlib
 from collections.abc import Generator
 from pathlib import Path
 from typing import IO, TextIO, cast
@@ -41,27 +42,32 @@ def shipped_flights() -> Path:
 
 
 @contextlib.contextmanager
-def open_text(path: Path) -> Generator[TextIO]:
-    """Open a CSV file, plain, gzipped (``.gz``) or alone in a ``.zip``; bad UTF-8 is marked.
+def open_bytes(path: Path) -> Generator[IO[bytes]]:
+    """Open a CSV file: plain, gzipped (``.gz``), or alone in a ``.zip``.
 
     Raises:
         SourceError: It cannot be read, or is a zip file of several.
     """
     try:
         with contextlib.ExitStack() as stack:
-            binary: IO[bytes]
             if path.suffix == ".zip":
                 archive = stack.enter_context(zipfile.ZipFile(path))
-                binary = stack.enter_context(archive.open(_only_member(path, archive)))
+                yield stack.enter_context(archive.open(_only_member(path, archive)))
             elif path.suffix == ".gz":
-                binary = cast("IO[bytes]", stack.enter_context(gzip.open(path)))
+                yield cast("IO[bytes]", stack.enter_context(gzip.open(path)))
             else:
-                binary = stack.enter_context(path.open("rb"))
-            yield io.TextIOWrapper(binary, encoding="utf-8-sig", errors="replace", newline="")
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
+                yield stack.enter_context(path.open("rb"))
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise SourceError(
             f"expected a readable CSV file, plain, .gz or .zip; found {path}: {error}"
         ) from error
+
+
+@contextlib.contextmanager
+def open_text(path: Path) -> Generator[TextIO]:
+    """Open a CSV file as `open_bytes` does, as text; bytes that are not UTF-8 are marked."""
+    with open_bytes(path) as binary:
+        yield io.TextIOWrapper(binary, encoding="utf-8-sig", errors="replace", newline="")
 
 
 def _only_member(path: Path, archive: zipfile.ZipFile) -> str:
