@@ -299,13 +299,12 @@ class SchemaNotFound(LogError):
 class OffsetGone(LogError):
     """The log no longer holds the offset to read from: retention, truncation, another topic."""
 
-    def __init__(self, topic: str, partition: int, offset: int, start: int, end: int) -> None:
-        self.topic, self.partition, self.offset = topic, partition, offset
-        self.start, self.end = start, end
+    def __init__(self, topic: str, partition: int, offset: int, found: str) -> None:
+        self.topic, self.partition, self.offset, self.found = topic, partition, offset, found
         super().__init__(
-            f"expected {topic}[{partition}] to hold offset {offset}; found {start} to {end}: "
-            "the topic was truncated, expired or made again; restore it, or rebuild into an "
-            "empty database what was read from it"
+            f"expected {topic}[{partition}] to hold offset {offset}; found {found}: the topic was "
+            "truncated, expired or made again; restore it, or rebuild from an empty database "
+            "what was read from it"
         )
 
 

@@ -9,7 +9,7 @@ import confluent_kafka.admin
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 
 from eventstore.defaults import CONNECT_SECONDS
-from eventstore.errors import ConfigurationError
+from eventstore.errors import ConfigurationError, TopicMissing
 from eventstore.kafka.settings import KafkaSettings
 
 # The library's own types do not say what it exports here, nor what its futures hold.
@@ -57,6 +57,7 @@ class Admin:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._reached: Any = None
+        self._partitions: dict[str, int] = {}
 
     @property
     def _client(self) -> Any:
@@ -111,15 +112,21 @@ class Admin:
             entries = answers[resource].result()
         return {name: str(entry.value) for name, entry in entries.items()}
 
-    def ends(self, topic: str, partitions: int) -> dict[int, int]:
+    def ends(self, topic: str) -> dict[int, int]:
         """Partition to the offset that its next record will get, asked from the leaders."""
-        return self._offsets(topic, range(partitions), kafka.OffsetSpec.latest())
+        return self._offsets(topic, kafka.OffsetSpec.latest())
 
-    def starts(self, topic: str, partitions: int) -> dict[int, int]:
+    def starts(self, topic: str) -> dict[int, int]:
         """Partition to the offset of its first record, 0 unless some were deleted."""
-        return self._offsets(topic, range(partitions), kafka.OffsetSpec.earliest())
+        return self._offsets(topic, kafka.OffsetSpec.earliest())
 
-    def _offsets(self, topic: str, partitions: range, spec: Any) -> dict[int, int]:
+    def _offsets(self, topic: str, spec: Any) -> dict[int, int]:
+        if topic not in self._partitions:
+            described = self.describe(topic)
+            if described is None:
+                raise TopicMissing(topic)
+            self._partitions[topic] = described.partitions
+        partitions = range(self._partitions[topic])
         asked = {TopicPartition(topic, partition): spec for partition in partitions}
         deadline = time.monotonic() + CONNECT_SECONDS
         with self._explained(f"the offsets of topic {topic!r}"):

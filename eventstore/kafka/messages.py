@@ -9,6 +9,7 @@ import json
 import struct
 from collections.abc import Callable, Collection, Iterable
 from typing import Final, NamedTuple, Protocol, TypeAlias, cast
+from uuid import UUID
 
 from confluent_kafka import Message
 
@@ -96,6 +97,11 @@ def _unknown(message: Message, values: list[bytes | None]) -> UnknownRecord:
     return UnknownRecord(
         message.topic() or "", message.partition() or 0, message.offset() or 0, found
     )
+
+
+def event_id(header: Header) -> str:
+    """The id of the event with this header: its append id and its index."""
+    return f"{UUID(bytes=header.append)}:{header.index}"
 
 
 class Encoder:

@@ -123,7 +123,7 @@ class SchemaRegistry:
             )
 
     def _read_to_end(self) -> None:
-        end = self._admin.ends(SCHEMAS_TOPIC, 1)[0]
+        end = self._admin.ends(SCHEMAS_TOPIC)[0]
         if self._next_offset >= end:
             return
         consumer = self._settings.consumer()

@@ -27,7 +27,7 @@ DENIED: Final = (
 )
 """Connection options that run code, call other addresses, or switch verification off."""
 
-Reading: TypeAlias = Literal["bulk", "chain"]
+Reading: TypeAlias = Literal["bulk", "single"]
 """Whole partitions in order, or single records here and there."""
 
 SHARED: Final[Mapping[str, Any]] = {
@@ -62,7 +62,7 @@ READING: Final[Mapping[Reading, Mapping[str, Any]]] = {
         "fetch.max.bytes": 16_777_216,
         "queued.max.messages.kbytes": 32_768,  # bounds the memory of a reader that is behind
     },
-    "chain": {
+    "single": {
         "fetch.wait.max.ms": 10,
         "fetch.max.bytes": 65_536,
         "fetch.message.max.bytes": 65_536,  # a seek costs 6 ms, against 45 ms with 1 MB
