@@ -7,6 +7,7 @@ is then looked up. What was never forgotten since the log's start needs no look-
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from eventstore.defaults import HEADS_CACHED
 from eventstore.kafka.header import NO_OFFSET, Header
 from eventstore.postgres.checkpoints import Applied, Tip
 
@@ -14,12 +15,12 @@ from eventstore.postgres.checkpoints import Applied, Tip
 class Heads:
     """Heads and append ids of one partition, as of a prefix of its log.
 
-    ``limit`` bounds each of both, as soon as checkpoints allow. ``checkpoint`` is the offset of
-    the checkpoint beneath: 0 where there is none.
+    ``checkpoint`` is the offset of the checkpoint beneath: 0 where there is none.
     """
 
-    def __init__(self, limit: int, checkpoint: int = 0) -> None:
-        self.limit = limit
+    def __init__(self, checkpoint: int = 0) -> None:
+        self.limit = HEADS_CACHED
+        """Bounds each of both, as soon as checkpoints allow."""
         self.checkpoint = checkpoint
         self.tips: OrderedDict[str, Tip] = OrderedDict()
         self.applied: OrderedDict[bytes, Applied] = OrderedDict()

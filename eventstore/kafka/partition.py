@@ -14,9 +14,10 @@ import enum
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
 
+from eventstore.defaults import HEADS_CACHED
 from eventstore.errors import (
     AppendIdReused,
     ConcurrencyError,
@@ -25,13 +26,16 @@ from eventstore.errors import (
     UnknownOutcome,
     VersionAhead,
 )
+from eventstore.kafka.checkpointer import Stored
 from eventstore.kafka.header import NO_OFFSET, LogPosition
 from eventstore.kafka.heads import Heads
-from eventstore.kafka.records import RecordBatch, RecordWriter
-from eventstore.kafka.requests import AppendRequest
+from eventstore.kafka.messages import Encoder
+from eventstore.kafka.records import Report, encode_append
+from eventstore.kafka.requests import AppendRequest, Question
 from eventstore.kafka.restorer import Restored
 from eventstore.kafka.session import Sent, Session
-from eventstore.postgres.checkpoints import Checkpoint, LookUp, PartitionKey, Tip
+from eventstore.kafka.transport import Transport
+from eventstore.postgres.checkpoints import Checkpoint, Found, LookUp, PartitionKey
 
 PAUSE_SECONDS: Final = 0.02
 """The first pause after a lost claim or a session in doubt; it doubles, and is randomised."""
@@ -67,17 +71,25 @@ class Tail(NamedTuple):
 class Partition:
     """One partition of one topic: its phase, its session, its heads, its appends."""
 
-    def __init__(self, key: PartitionKey, records: RecordWriter) -> None:
+    def __init__(
+        self, key: PartitionKey, partitions: int, *, encoder: Encoder, transport: Transport
+    ) -> None:
         self.key = key
+        self.partitions = partitions
         self.phase = Phase.IDLE
         self.waiting: deque[AppendRequest] = deque()
         self.session: Session[AppendRequest] | None = None
         self.restored: Restored | None = None
         """What is known of the log while the partition is not served."""
+        self.claiming: bytes | None = None
+        """The writer id of the claim on its way."""
         self.retry_at = 0.0
         self.checkpointed_at = 0.0
         self.checkpointing = False
-        self._records = records
+        self.questions: list[Question[Any]] = []
+        self._encoder = encoder
+        self._transport = transport
+        self._report: Report | None = None
         self._heads: Heads | None = None
         self._tails: dict[str, Tail] = {}
         self._by_id: dict[bytes, AppendRequest] = {}
@@ -88,6 +100,18 @@ class Partition:
     def serving(self) -> bool:
         """Whether appends are decided and sent now."""
         return self.phase is Phase.SERVING
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for an answer."""
+        return bool(self.waiting or self.questions)
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody waits for something that is still to happen here."""
+        return bool(
+            self.waiting or self._by_id or self.checkpointing or self.phase is Phase.DOUBTING
+        )
 
     @property
     def heads(self) -> Heads:
@@ -101,6 +125,9 @@ class Partition:
     def claimed(self, session: Session[AppendRequest], restored: Restored) -> None:
         """The claim was accepted: serve."""
         self.session, self._heads, self.restored = session, restored.heads, None
+        self.heads.limit = HEADS_CACHED // self.partitions
+        self.claiming = None
+        self._report = self._transport.reporter(session)
         self.phase = Phase.SERVING
         self.checkpointed_at = time.monotonic()
 
@@ -112,7 +139,7 @@ class Partition:
         self.phase = Phase.IDLE
 
     def give_up(self, why: str, *, older_than: float = 0.0) -> None:
-        """Answer the appends that have waited for a claim for too long: their outcome is unknown."""
+        """Answer the appends that have waited for a claim for too long."""
         limit = time.monotonic() - older_than
         kept = [each for each in self.waiting if each.since > limit]
         given_up = [each for each in self.waiting if each.since <= limit]
@@ -122,10 +149,18 @@ class Partition:
 
     # 2. decide and send
 
-    def unknown(self, requests: Iterable[AppendRequest]) -> list[LookUp]:
-        """What must be looked up before ``requests`` can be decided; one for each of them."""
-        topic, partition = self.key.topic, self.key.partition
-        return [LookUp(topic, partition, each.append.stream, each.id) for each in requests]
+    def unknown(self) -> Iterator[LookUp]:
+        """What must be looked up before all that waits can be answered."""
+        for request in self.waiting:
+            if self.needs_look_up(request):
+                yield self.look_up_of(request)
+        for question in self.questions:
+            if not question.known(self.heads):
+                yield question.look_up
+
+    def look_up_of(self, request: AppendRequest) -> LookUp:
+        """What must be looked up before ``request`` can be decided."""
+        return LookUp(self.key.topic, self.key.partition, request.append.stream, request.id)
 
     def needs_look_up(self, request: AppendRequest) -> bool:
         """Whether memory cannot decide ``request``."""
@@ -138,6 +173,27 @@ class Partition:
             and request.id not in heads.applied
             and request.id not in self._by_id
         )
+
+    def accept(self, look_up: LookUp, found: Found | None) -> bool:
+        """Keep what was looked up, if it stood under a checkpoint of this session; else doubt.
+
+        It counts only if, now that it is used, no later writer has stored a checkpoint, and the
+        row is neither behind the last checkpoint known committed nor ahead of what was
+        acknowledged.
+        """
+        session = self.session
+        if session is None:
+            return False
+        mine = self.position(session).next_offset
+        if (
+            found is None
+            or found.epoch > session.epoch
+            or not self.heads.checkpoint <= found.next_offset <= mine
+        ):
+            session.doubt("the checkpoint in PostgreSQL is not the one that this writer stored")
+            return False
+        self.heads.keep(look_up.stream, look_up.append, found.tip, found.applied)
+        return True
 
     def serve(self, request: AppendRequest) -> bool:
         """Decide one append, with heads and ids at hand; False: it must wait, and so must others.
@@ -166,7 +222,9 @@ class Partition:
         """An append whose own delivery failed is tried once more alone, then refused."""
         if request.failures > 1:
             append = request.append
-            request.refuse(DeliveryFailed(append.stream, append.append_id, str(request.undelivered)))
+            request.refuse(
+                DeliveryFailed(append.stream, append.append_id, str(request.undelivered))
+            )
             return True
         if self._by_id:
             return False
@@ -200,25 +258,24 @@ class Partition:
         request.refuse(AppendIdReused(append.stream, append.append_id, stream))
 
     def _send(self, request: AppendRequest, version: int, previous: int) -> None:
-        session = self.session
-        if session is None:
+        session, report, append = self.session, self._report, request.append
+        if session is None or report is None:
             raise EventStoreError(f"{self.key} is not served")
         try:
-            batch = self._records.encode(request.append, session, version, previous)
+            records = encode_append(
+                self._encoder, append, session=session, version=version, previous=previous
+            )
         except EventStoreError as error:  # nothing was sent
             request.refuse(error)
             return
-        count = len(request.append.events)
+        count = len(records)
         last_sequence = session.next_sequence + count - 1
         sent = Sent(request, version + count, count, last_sequence)
         self._by_id[request.id] = request
-        self._tails[request.append.stream] = Tail(
-            version + count, session.offset_of(last_sequence)
-        )
-        request.in_doubt = True
+        self._tails[append.stream] = Tail(version + count, session.offset_of(last_sequence))
         session.in_flight.append(sent)
         session.next_sequence = last_sequence + 1
-        self._records.send(self.key, session, batch)
+        self._transport.send(self.key, session, append, records, report)
 
     # 3. acknowledge
 
@@ -229,7 +286,7 @@ class Partition:
             raise EventStoreError(f"{self.key} is not served")
         stream = request.append.stream
         last_offset = session.offset_of(sent.last_sequence)
-        self.heads.note(stream, request.id, sent.version, sent.count, last_offset)
+        self.heads.note(stream, request.id, sent.version, sent.events, last_offset)
         del self._by_id[request.id]
         if self._tails[stream].version == sent.version:
             del self._tails[stream]
@@ -278,9 +335,36 @@ class Partition:
         next_offset = session.offset_of(session.committed) + 1
         return LogPosition(next_offset, session.epoch, session.writer, session.committed + 1)
 
-    def tip(self, stream: str) -> Tip | None:
-        """The stream's head in memory, without what is in flight."""
-        return self.heads.tips.get(stream)
+    def checkpointed(self, checkpoint: Checkpoint, stored: Stored) -> None:
+        """What became of a checkpoint."""
+        self.checkpointing = False
+        session = self.session
+        if session is None or not session.serving or session.epoch != checkpoint.epoch:
+            return
+        if stored is Stored.COMMITTED:
+            self.heads.checkpointed(checkpoint.position.next_offset)
+        elif stored is Stored.FAILED:
+            self.heads.give_back(dict(checkpoint.heads), dict(checkpoint.appends))
+        else:
+            session.doubt("a checkpoint was fenced: another process writes to this partition")
 
+    # questions, and the end
 
-Send = Callable[[PartitionKey, Session[AppendRequest], RecordBatch], None]
+    def take_questions(self) -> list[Question[Any]]:
+        """The questions that wait, given away once."""
+        taken, self.questions = self.questions, []
+        return taken
+
+    def refuse_everything(self, error: Exception) -> None:
+        """The store is closed or has failed: nobody waits for an answer that will not come."""
+        requests = {id(each): each for each in self.waiting}
+        for blocked in self._blocked.values():
+            requests.update((id(each), each) for each in blocked)
+        for request in requests.values():
+            request.refuse(error)
+        for request in self._by_id.values():
+            append = request.append
+            request.refuse(UnknownOutcome(append.stream, append.append_id, str(error)))
+        self.waiting, self._blocked, self._by_id = deque(), {}, {}
+        for question in self.take_questions():
+            question.future.set_exception(error)

@@ -1,13 +1,13 @@
 """What callers ask of the writer's thread, and how they get their answers."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Generic, TypeVar
-from uuid import UUID
 
-from eventstore.postgres.checkpoints import Applied
-from eventstore.store import Append, Appended, Head, Position, expected_number
+from eventstore.kafka.heads import Heads
+from eventstore.postgres.checkpoints import Applied, Found, LookUp
+from eventstore.store import Append, Appended, Position, expected_number
 
 T = TypeVar("T")
 
@@ -19,11 +19,12 @@ class AppendRequest:
         "append",
         "doubts",
         "expected",
+        "failures",
         "future",
         "id",
-        "in_doubt",
         "partition",
         "release",
+        "since",
         "undelivered",
         "waiters",
     )
@@ -38,12 +39,13 @@ class AppendRequest:
         self.future: Future[Appended] = Future()
         self.future.set_running_or_notify_cancel()  # an append cannot be retracted
         self.release = release
+        self.since = time.monotonic()
         self.waiters: list[AppendRequest] = []
         """Requests with the same append id that came while this one was in flight."""
         self.doubts = 0
         """How often it was in flight when a session fell into doubt."""
-        self.in_doubt = False
-        """It was sent, and no log read since has said what became of it."""
+        self.failures = 0
+        """How often its own delivery failed."""
         self.undelivered: str | None = None
         """Why its own delivery failed, if that was what broke its session."""
 
@@ -83,7 +85,7 @@ class AppendRequest:
 
 def appended_of(topic: str, partition: int, applied: Applied, *, repeated: bool) -> Appended:
     """The answer that an append id led to."""
-    first = applied.last_offset - applied.count + 1
+    first = applied.last_offset - applied.events + 1
     return Appended(
         applied.stream,
         applied.version,
@@ -94,29 +96,36 @@ def appended_of(topic: str, partition: int, applied: Applied, *, repeated: bool)
     )
 
 
-@dataclass(frozen=True, slots=True)
-class HeadRequest:
-    """What is the head of a stream, with at least what this store has appended?"""
+class Question(Generic[T]):
+    """Something asked about a stream or an append id, answered between appends.
 
-    topic: str
-    partition: int
-    stream: str
-    future: Future[Head | None]
+    ``from_memory`` answers from the heads; ``whole`` says whether None from there means that
+    there is none. Where it does not, ``from_found`` answers from what PostgreSQL holds.
+    """
 
+    __slots__ = ("from_found", "from_memory", "future", "look_up", "whole")
 
-@dataclass(frozen=True, slots=True)
-class AppliedRequest:
-    """Was an append with this id applied?"""
+    def __init__(
+        self,
+        look_up: LookUp,
+        *,
+        from_memory: Callable[[Heads], T | None],
+        whole: Callable[[Heads], bool],
+        from_found: Callable[[Found], T | None],
+    ) -> None:
+        self.look_up = look_up
+        self.from_memory = from_memory
+        self.whole = whole
+        self.from_found = from_found
+        self.future: Future[T | None] = Future()
 
-    topic: str
-    partition: int
-    append_id: UUID
-    future: Future[Appended | None]
+    def known(self, heads: Heads) -> bool:
+        """Whether memory can answer."""
+        return self.whole(heads) or self.from_memory(heads) is not None
 
-
-@dataclass(frozen=True, slots=True)
-class Ask(Generic[T]):
-    """A question that only the writer's thread can answer."""
-
-    question: Callable[[], T]
-    future: Future[T]
+    def answer(self, heads: Heads, found: Mapping[LookUp, Found | None]) -> None:
+        """Answer from memory, which is newer, or from what was looked up."""
+        answer = self.from_memory(heads)
+        if answer is None and (row := found.get(self.look_up)) is not None:
+            answer = self.from_found(row)
+        self.future.set_result(answer)

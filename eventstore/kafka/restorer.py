@@ -4,6 +4,7 @@ Only keys and headers are read; no event is decoded, and no user's code runs her
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,14 +13,14 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from eventstore.defaults import CONNECT_SECONDS
-from eventstore.errors import CheckpointFenced, LogUnreadable
+from eventstore.errors import CheckpointFenced, OffsetGone, UnreadablePartition
 from eventstore.kafka.header import LOG_START, Header, LogPosition
 from eventstore.kafka.heads import Heads
 from eventstore.kafka.messages import header_of
 from eventstore.kafka.rule import ReaderRule
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.postgres import address, checkpoints
-from eventstore.postgres.checkpoints import PartitionKey
+from eventstore.postgres.checkpoints import Found, LookUp, PartitionKey
 
 RECORDS: Final = 5_000
 """Records taken from the client at once."""
@@ -38,10 +39,9 @@ class Restored:
 class Restorer:
     """Reads partitions; used by one thread at a time, with a consumer and connection of its own."""
 
-    def __init__(self, settings: KafkaSettings, postgres: str | None, *, limit: int) -> None:
+    def __init__(self, settings: KafkaSettings, postgres: str | None) -> None:
         self._settings = settings
         self._postgres = postgres
-        self._limit = limit
         self._consumer: Consumer | None = None
         self._connection: Connection[TupleRow] | None = None
 
@@ -57,7 +57,7 @@ class Restorer:
 
         Raises:
             TopicRecreated: The checkpoint is of another topic of this name.
-            LogUnreadable: The log does not give what stands between.
+            LogError: The log does not give what stands between.
         """
         if restored is None:
             restored = self._begin(self._position(key))
@@ -89,18 +89,30 @@ class Restorer:
             restored.heads.checkpointed(position.next_offset)
         return restored
 
+    def look_up(self, wanted: Sequence[LookUp]) -> dict[LookUp, Found | None]:
+        """Heads and append ids that are not in memory."""
+        if not wanted or self._postgres is None:
+            return {}
+        connection = self._connected(self._postgres)
+        with connection.transaction():
+            return dict(zip(wanted, checkpoints.look_up(connection, wanted), strict=True))
+
     def _begin(self, position: LogPosition) -> Restored:
-        return Restored(ReaderRule(position), Heads(self._limit, position.next_offset))
+        return Restored(ReaderRule(position), Heads(position.next_offset))
 
     def _position(self, key: PartitionKey, *, create: bool = False) -> LogPosition:
         if self._postgres is None:
             return LOG_START
-        if self._connection is None or self._connection.broken:
-            self._connection = address.connect(self._postgres)
-        with self._connection.transaction():
+        connection = self._connected(self._postgres)
+        with connection.transaction():
             if create:
-                checkpoints.create(self._connection, key)
-            return checkpoints.read(self._connection, key, locked=create)
+                checkpoints.create(connection, key)
+            return checkpoints.read(connection, key, locked=create)
+
+    def _connected(self, postgres: str) -> Connection[TupleRow]:
+        if self._connection is None or self._connection.broken:
+            self._connection = address.connect(postgres)
+        return self._connection
 
     def _opened(self) -> Consumer:
         if self._consumer is None:
@@ -123,8 +135,8 @@ class Restorer:
             first = consumer.poll(0.1)
             if first is None:
                 if time.monotonic() - seen > STALLED_SECONDS:
-                    found = f"no record for {STALLED_SECONDS:g} s before {end}"
-                    raise LogUnreadable(*key_of(key), restored.rule.next_offset, found)
+                    why = f"no record for {STALLED_SECONDS:g} s, short of offset {end}"
+                    raise UnreadablePartition(key.topic, key.partition, why)
                 continue
             seen = time.monotonic()
             for message in (first, *consumer.consume(RECORDS, 0)):
@@ -138,7 +150,7 @@ def _take(message: Message, key: PartitionKey, restored: Restored, end: int) -> 
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
             rule.skip_to(min(end, offset or 0))
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
-            raise LogUnreadable(*key_of(key), rule.next_offset, error.str())
+            raise OffsetGone(key.topic, key.partition, rule.next_offset, error.str())
         elif not error.retriable():
             raise KafkaException(error)
         return
@@ -149,8 +161,3 @@ def _take(message: Message, key: PartitionKey, restored: Restored, end: int) -> 
         rule.foreign(offset)
     elif append := rule.read(offset, header, (offset, message.key() or b"", header)):
         restored.heads.note_append(append)
-
-
-def key_of(key: PartitionKey) -> tuple[str, int]:
-    """Topic and partition, as errors name them."""
-    return key.topic, key.partition

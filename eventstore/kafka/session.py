@@ -19,9 +19,8 @@ class Sent(NamedTuple, Generic[R]):
     request: R
     version: int
     """Its stream's version after it."""
-    count: int
+    events: int
     last_sequence: int
-    first_of_stream: bool
 
 
 class Session(Generic[R]):
@@ -97,10 +96,13 @@ class Session(Generic[R]):
             self.committed = sequence
             self._completed(sent)
 
-    def fail(self, reason: str) -> None:
-        """The next report: the record could not be delivered."""
+    def fail(self, reason: str) -> R | None:
+        """A report of failure; gives whose record it was, if this is what ends the session."""
         self.outstanding -= 1
+        if self.reason is not None:
+            return None
         self.doubt(reason)
+        return self.in_flight[0].request if self.in_flight else None
 
     def doubt(self, reason: str) -> None:
         """Stop acknowledging; what is in flight is unknown."""

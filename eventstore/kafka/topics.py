@@ -89,13 +89,20 @@ class Topics:
             PartitionsChanged: It has another number of partitions than recorded.
             ConfigurationError: Kafka cannot be reached, or refuses to make the topic.
         """
-        if self._admin.describe(topic) is None:
-            self._refuse_if_recorded(topic)
+        info = self.find(topic)
+        if info is None:
             self._create(topic, partitions or self._partitions)
-        info = self.check(topic)
+            info = self.check(topic)
         if partitions is not None and info.partitions != partitions:
             raise PartitionsChanged(topic, partitions, info.partitions)
         return info
+
+    def find(self, topic: str) -> TopicInfo | None:
+        """The topic if it is there, else None; the errors are those of `ensure`."""
+        if self._admin.describe(topic) is None:
+            self._refuse_if_recorded(topic)
+            return None
+        return self.check(topic)
 
     def check(self, topic: str) -> TopicInfo:
         """The topic, checked and recorded, but never made; the errors are those of `ensure`."""

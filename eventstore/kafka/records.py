@@ -1,0 +1,155 @@
+"""Appends as Kafka records: encoded and size-checked whole, then sent in one go."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from confluent_kafka import KafkaError as ClientError
+from confluent_kafka import KafkaException, Message, Producer
+
+from eventstore.defaults import BYTES_PER_APPEND, EVENTS_PER_APPEND
+from eventstore.errors import AppendTooLarge
+from eventstore.kafka.header import (
+    HEADER,
+    LAYOUT,
+    NO_APPEND,
+    NO_FINGERPRINT,
+    NO_OFFSET,
+    STRUCT,
+    Header,
+    Kind,
+    pack,
+)
+from eventstore.kafka.messages import Encoder, timestamp_of
+from eventstore.kafka.session import Session
+from eventstore.postgres.checkpoints import PartitionKey
+from eventstore.store import Append
+
+EVENT: Final = int(Kind.EVENT)
+BY: Final = "by"
+"""A claim's further header: host and process, for people."""
+
+Report = Callable[[ClientError | None, Message], None]
+"""What the client calls for each record, once, with its error or its offset."""
+
+
+class Record(NamedTuple):
+    """One event, ready to be sent."""
+
+    value: bytes
+    header: bytes
+    timestamp: int
+    """In ms."""
+
+
+def encode_append(
+    encoder: Encoder,
+    append: Append,
+    *,
+    session: Session[Any],
+    version: int,
+    previous: int,
+) -> list[Record]:
+    """The records of an append to a stream at ``version``, whose last event is at ``previous``.
+
+    Nothing is sent before all of it is known to fit: a record that the client refuses does not
+    call back those before it.
+
+    Raises:
+        AppendTooLarge: It has too many events, or too many bytes.
+        EncodingError: An event does not fit its schema.
+    """
+    count = len(append.events)
+    if count > EVENTS_PER_APPEND:
+        raise AppendTooLarge(append.stream, count, EVENTS_PER_APPEND, "events")
+    key_size = len(append.stream.encode())
+    now = 0 if append.times else time.time_ns() // 1_000
+    epoch, writer, append_id = session.epoch, session.writer, append.append_id.bytes
+    sequence, first_offset = session.next_sequence, session.offset_of(session.next_sequence)
+    records: list[Record] = []
+    size = 0
+    for index, event in enumerate(append.events):
+        value = encoder.encode(event)
+        size += len(value) + key_size + STRUCT.size
+        at = append.times[index] if append.times else now
+        header = STRUCT.pack(
+            LAYOUT,
+            EVENT,
+            index,
+            count,
+            epoch,
+            sequence + index,
+            version + index + 1,
+            at,
+            first_offset + index - 1 if index else previous,
+            writer,
+            append_id,
+            event.codec.fingerprint,
+        )
+        records.append(Record(value, header, timestamp_of(at)))
+    if size > BYTES_PER_APPEND:
+        raise AppendTooLarge(append.stream, size, BYTES_PER_APPEND, "bytes")
+    return records
+
+
+def claim_header(*, epoch: int, writer: bytes, partitions: int) -> bytes:
+    """The header of a claim."""
+    now = time.time_ns() // 1_000
+    return pack(
+        Header(
+            layout=LAYOUT,
+            kind=Kind.CLAIM,
+            index=0,
+            count=partitions,
+            epoch=epoch,
+            sequence=0,
+            version=0,
+            time=now,
+            previous=NO_OFFSET,
+            writer=writer,
+            append=NO_APPEND,
+            fingerprint=NO_FINGERPRINT,
+        )
+    )
+
+
+def send_append(
+    producer: Producer,
+    key: PartitionKey,
+    append: Append,
+    records: Sequence[Record],
+    report: Report,
+) -> int:
+    """Hand an append's records to the client; gives how many it took: fewer than all is doubt."""
+    produce = producer.produce
+    topic, partition, stream = key.topic, key.partition, append.stream.encode()
+    taken = 0
+    try:
+        for value, header, timestamp in records:
+            produce(
+                topic,
+                value,
+                stream,
+                partition,
+                on_delivery=report,
+                timestamp=timestamp,
+                headers=[(HEADER, header)],
+            )
+            taken += 1
+    except (KafkaException, BufferError):
+        return taken
+    return taken
+
+
+def send_claim(
+    producer: Producer, key: PartitionKey, header: bytes, by: str, report: Report
+) -> None:
+    """Send a claim: an empty key, no value."""
+    producer.produce(
+        key.topic,
+        None,
+        b"",
+        key.partition,
+        on_delivery=report,
+        headers=[(HEADER, header), (BY, by.encode())],
+    )

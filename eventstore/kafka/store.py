@@ -1,0 +1,201 @@
+"""`KafkaEventStore`: streams on Kafka, behind the port that the repository knows."""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Self, TypeVar
+from uuid import UUID
+
+from confluent_kafka import murmur2
+
+from eventstore.defaults import APPENDS_IN_FLIGHT
+from eventstore.errors import ConfigurationError, StoreClosed
+from eventstore.events import Event
+from eventstore.kafka.header import NO_APPEND
+from eventstore.kafka.history import StreamReader
+from eventstore.kafka.messages import Decoder, Encoder
+from eventstore.kafka.requests import AppendRequest, Question, appended_of
+from eventstore.kafka.schemas import SchemaRegistry
+from eventstore.kafka.settings import KafkaSettings
+from eventstore.kafka.topics import TopicInfo, Topics
+from eventstore.kafka.writer import Writer
+from eventstore.postgres.checkpoints import Applied, LookUp, Tip
+from eventstore.store import Append, Appended, Head, Recorded
+
+T = TypeVar("T")
+
+
+class KafkaEventStore:
+    """The streams of some topics, appended to by this process.
+
+    ``event_types`` gives each topic's event classes. Nothing is written before the first append
+    to a topic: that makes the topic if it is missing, registers its schemas, and claims the
+    stream's partition. Without ``postgres``, heads are read from the start of each partition.
+
+    Use as a context manager, or call `close`. Safe to use from many threads.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        event_types: Mapping[str, Sequence[type[Event]]],
+        *,
+        topics: Topics,
+        registry: SchemaRegistry,
+        postgres: str | None = None,
+    ) -> None:
+        self._settings = settings
+        self._event_types = event_types
+        self._topics = topics
+        self._registry = registry
+        self._known: dict[str, TopicInfo] = {}
+        self._registered: set[str] = set()
+        self._lock = threading.Lock()
+        self._room = threading.BoundedSemaphore(APPENDS_IN_FLIGHT)
+        self._writer = Writer(settings, postgres, Encoder(registry))
+        self._readers: dict[str, StreamReader] = {}
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Wait for the appends in flight, store last checkpoints, close all connections."""
+        if not self._closed:
+            self._closed = True
+            self._writer.close()
+            for reader in self._readers.values():
+                reader.close()
+
+    def submit(self, append: Append) -> Future[Appended]:
+        """Decide and store an append; blocks while 512 are in flight. See `EventStore.submit`.
+
+        Raises:
+            StoreClosed: The store was closed, or its writer has failed.
+            TopicError: The topic could lose events, or is not the one that was recorded.
+            ConfigurationError: Kafka cannot be reached, or the topic is not this store's.
+        """
+        if append.topic not in self._registered:
+            self._open_topic(append.topic)
+        self._check_open()
+        self._room.acquire()
+        partition = self._partition(append.topic, append.stream)
+        request = AppendRequest(append, partition, release=self._room.release)
+        self._writer.put(request)
+        return request.future
+
+    def head(self, topic: str, stream: str) -> Head | None:
+        """The stream's head, with at least what this store has appended; None: no stream.
+
+        Raises:
+            StoreClosed: The store was closed, or its writer has failed.
+        """
+        tip = self._tip(topic, stream)
+        return None if tip is None else Head(tip.version, UUID(bytes=tip.append), *tip[2:])
+
+    def applied(self, topic: str, stream: str, append_id: UUID) -> Appended | None:
+        """The first answer to this append id, if it was applied to this stream.
+
+        Raises:
+            StoreClosed: The store was closed, or its writer has failed.
+        """
+        if not self._exists(topic):
+            return None
+        partition = self._partition(topic, stream)
+        look_up = LookUp(topic, partition, stream, append_id.bytes)
+        question: Question[Applied] = Question(
+            look_up,
+            from_memory=lambda heads: heads.applied.get(look_up.append),
+            whole=lambda heads: heads.applied_whole,
+            from_found=lambda found: found.applied,
+        )
+        applied = self._ask(question)
+        if applied is None or applied.stream != stream:
+            return None
+        return appended_of(topic, partition, applied, repeated=True)
+
+    def read(self, topic: str, stream: str, *, after: int = 0) -> Iterator[Recorded[Event]]:
+        """The stream's events with a version above ``after``, in order.
+
+        Raises:
+            StoreClosed: The store was closed, or its writer has failed.
+            LogError: The log does not give what it must hold.
+        """
+        head = self.head(topic, stream)
+        if head is None or head.version <= after:
+            return iter(())
+        partition = self._partition(topic, stream)
+        return self._reader(topic).read(topic, partition, stream, head, after=after)
+
+    def _tip(self, topic: str, stream: str) -> Tip | None:
+        if not self._exists(topic):
+            return None
+        look_up = LookUp(topic, self._partition(topic, stream), stream, NO_APPEND)
+        question: Question[Tip] = Question(
+            look_up,
+            from_memory=lambda heads: heads.tips.get(stream),
+            whole=lambda heads: heads.tips_whole,
+            from_found=lambda found: found.tip,
+        )
+        return self._ask(question)
+
+    def _ask(self, question: Question[T]) -> T | None:
+        self._check_open()
+        self._writer.put(question)
+        return question.future.result()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosed("expected an open store; found it closed: open it again")
+
+    def _partition(self, topic: str, stream: str) -> int:
+        return murmur2(stream.encode(), self._known[topic].partitions)
+
+    def _open_topic(self, topic: str) -> None:
+        """Make or check the topic and register its schemas, once, before the first append."""
+        with self._lock:
+            if topic in self._registered:
+                return
+            self._know(self._topics.ensure(topic))
+            self._registry.register(each.codec for each in self._types(topic))
+            self._registered.add(topic)
+
+    def _exists(self, topic: str) -> bool:
+        """Whether the topic is there; it is checked once, and never made."""
+        with self._lock:
+            if topic in self._known:
+                return True
+            info = self._topics.find(topic)
+            if info is not None:
+                self._know(info)
+            return info is not None
+
+    def _know(self, info: TopicInfo) -> None:
+        self._known[info.topic] = info
+        self._writer.serve_topic(info)
+
+    def _types(self, topic: str) -> Iterable[type[Event]]:
+        try:
+            return self._event_types[topic]
+        except KeyError:
+            raise ConfigurationError(
+                f"expected one of the topics {', '.join(sorted(self._event_types))}; found "
+                f"{topic!r}: add its aggregate to the application"
+            ) from None
+
+    def _reader(self, topic: str) -> StreamReader:
+        with self._lock:
+            reader = self._readers.get(topic)
+            if reader is None:
+                decoder = Decoder(tuple(self._types(topic)), self._registry)
+                reader = self._readers[topic] = StreamReader(self._settings, decoder)
+            return reader

@@ -1,0 +1,125 @@
+"""The one idempotent producer of a writer, shared by the sessions of all its partitions.
+
+Twelve producers reached half of what one does, at twice the CPU. So an error of the producer
+ends every session that it served, and the producer with them; the next claims get a new one.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from eventstore.kafka.records import Record, Report, claim_header, send_append, send_claim
+from eventstore.kafka.requests import AppendRequest
+from eventstore.kafka.session import Session
+from eventstore.kafka.settings import KafkaSettings
+from eventstore.postgres.checkpoints import PartitionKey
+from eventstore.store import Append
+
+Claimed = Callable[[int | None, str], None]
+"""Called with the claim's offset, or with None and the reason why it was not acknowledged."""
+
+SETTLE_SECONDS: Final = 5.0
+"""Seconds that a discarded producer gets to report what it knows of its last records."""
+
+PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001
+
+
+class Transport:
+    """Sends records and claims, and hands their reports to the sessions."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._producer: Producer | None = None
+        self._by = f"{socket.gethostname()}:{os.getpid()}"
+        self.failure: str | None = None
+        """Why the producer is of no use any more: `discard` it."""
+
+    @property
+    def in_flight(self) -> int:
+        """Records and claims whose reports have not come."""
+        return len(self._producer) if self._producer is not None else 0
+
+    def reporter(self, session: Session[AppendRequest]) -> Report:
+        """What the client calls for each record of ``session``."""
+        acknowledge = session.acknowledge
+
+        def report(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                acknowledge(message.offset())
+            else:
+                self._undelivered(session, error)
+
+        return report
+
+    def send(
+        self,
+        key: PartitionKey,
+        session: Session[Any],
+        append: Append,
+        records: Sequence[Record],
+        report: Report,
+    ) -> None:
+        """Send an append's records; if the client does not take them all, the session doubts."""
+        taken = send_append(self._opened(), key, append, records, report)
+        session.outstanding += taken
+        if taken < len(records):
+            session.doubt(f"the client took {taken} of {len(records)} records of an append")
+
+    def claim(
+        self, key: PartitionKey, *, epoch: int, writer: bytes, partitions: int, claimed: Claimed
+    ) -> None:
+        """Send a claim."""
+
+        def report(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                claimed(message.offset(), "")
+            else:
+                self.failure = self.failure or error.str()
+                claimed(None, error.str())
+
+        header = claim_header(epoch=epoch, writer=writer, partitions=partitions)
+        try:
+            send_claim(self._opened(), key, header, self._by, report)
+        except (KafkaException, BufferError) as error:
+            claimed(None, str(error))
+
+    def poll(self, seconds: float) -> None:
+        """Hand out reports; return as soon as some came, or after ``seconds``."""
+        if self._producer is not None:
+            self._producer.poll(seconds)
+
+    def discard(self) -> None:
+        """Throw the producer away; what it had not delivered is reported as failed first."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.purge()
+            deadline = time.monotonic() + SETTLE_SECONDS
+            while len(producer) and time.monotonic() < deadline:
+                producer.poll(0.05)
+        self.failure = None
+
+    def close(self, seconds: float) -> None:
+        """Wait for outstanding reports, then throw the producer away."""
+        if self._producer is not None:
+            self._producer.flush(seconds)
+        self.discard()
+
+    def _opened(self) -> Producer:
+        if self._producer is None:
+            self._producer = self._settings.producer(on_error=self._heard)
+        return self._producer
+
+    def _heard(self, error: KafkaError) -> None:
+        if error.fatal():
+            self.failure = self.failure or error.str()
+
+    def _undelivered(self, session: Session[AppendRequest], error: KafkaError) -> None:
+        request = session.fail(f"a record was not delivered: {error.str()}")
+        if request is not None and error.code() not in PURGED:
+            request.undelivered = error.str()
+            request.failures += 1
+        self.failure = self.failure or error.str()

@@ -1,0 +1,219 @@
+"""Checkpoints: heads and append ids of a log prefix, in PostgreSQL, fenced by the claim's epoch.
+
+A checkpoint is a function of a prefix of the log, never of what a writer believes: whoever reads
+the same prefix writes the same rows. Its row says where the prefix ends (`LogPosition`); the rows
+of ``heads`` and ``appends`` say what stands in it, and perhaps a little of what follows.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from eventstore.defaults import APPEND_IDS_KEPT_DAYS
+from eventstore.errors import TopicRecreated
+from eventstore.kafka.header import LOG_START, LogPosition
+
+
+class Tip(NamedTuple):
+    """A stream's head as a writer keeps it."""
+
+    version: int
+    append: bytes
+    first_offset: int
+    """Offset of the stream's first event; -1: not known here, the database knows it."""
+    last_offset: int
+
+
+class Applied(NamedTuple):
+    """What an append id led to: enough to give its first answer again."""
+
+    stream: str
+    version: int
+    events: int
+    last_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionKey:
+    """One partition of one topic, as it was when the topic was made."""
+
+    topic: str
+    topic_id: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What one checkpoint stores."""
+
+    key: PartitionKey
+    epoch: int
+    """The epoch of the writer that stores it."""
+    expected: int
+    """The offset of the checkpoint that it follows."""
+    position: LogPosition
+    """Where the prefix ends."""
+    heads: Mapping[str, Tip]
+    appends: Mapping[bytes, Applied]
+
+
+class LookUp(NamedTuple):
+    """What is asked about one append: its stream's head, and its id."""
+
+    topic: str
+    partition: int
+    stream: str
+    append: bytes
+
+
+class Found(NamedTuple):
+    """The answer to a `LookUp`, with the checkpoint that it stood under."""
+
+    next_offset: int
+    epoch: int
+    tip: Tip | None
+    applied: Applied | None
+
+
+_READ: Final = """
+SELECT topic_id, next_offset, epoch, writer, next_sequence
+FROM foldlog.checkpoints WHERE topic = %s AND partition = %s"""
+
+_CREATE: Final = """
+INSERT INTO foldlog.checkpoints
+    (topic, partition, topic_id, next_offset, epoch, writer, next_sequence)
+VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""
+
+_MOVE: Final = """
+UPDATE foldlog.checkpoints
+SET next_offset = %s, epoch = %s, writer = %s, next_sequence = %s
+WHERE topic = %s AND partition = %s AND topic_id = %s AND epoch <= %s AND next_offset = %s"""
+
+_HEADS: Final = """
+INSERT INTO foldlog.heads
+    (topic, partition, stream, version, append_id, first_offset, last_offset)
+SELECT %s, %s, * FROM unnest(%s::text[], %s::bigint[], %s::uuid[], %s::bigint[], %s::bigint[])
+ON CONFLICT (topic, partition, stream) DO UPDATE SET
+    version = excluded.version,
+    append_id = excluded.append_id,
+    last_offset = excluded.last_offset"""
+
+_APPENDS: Final = """
+INSERT INTO foldlog.appends (topic, partition, append_id, stream, version, count, last_offset)
+SELECT %s, %s, * FROM unnest(%s::uuid[], %s::text[], %s::bigint[], %s::int[], %s::bigint[])
+ON CONFLICT (topic, partition, append_id) DO NOTHING"""
+
+_LOOK_UP: Final = """
+SELECT c.next_offset, c.epoch, h.version, h.append_id, h.first_offset, h.last_offset,
+       a.stream, a.version, a.count, a.last_offset
+FROM unnest(%s::text[], %s::int[], %s::text[], %s::uuid[])
+     WITH ORDINALITY AS q (topic, partition, stream, append_id, n)
+JOIN foldlog.checkpoints c ON (c.topic, c.partition) = (q.topic, q.partition)
+LEFT JOIN foldlog.heads h
+     ON (h.topic, h.partition, h.stream) = (q.topic, q.partition, q.stream)
+LEFT JOIN foldlog.appends a
+     ON (a.topic, a.partition, a.append_id) = (q.topic, q.partition, q.append_id)
+ORDER BY q.n"""
+
+_FORGET: Final = "DELETE FROM foldlog.appends WHERE at < now() - make_interval(days => %s)"
+
+
+def read(connection: Connection[TupleRow], key: PartitionKey, *, locked: bool) -> LogPosition:
+    """Where the partition's checkpoint stands; `LOG_START` where there is none yet.
+
+    ``locked`` takes the row's lock until the transaction ends, so that a commit of unknown
+    outcome is over, one way or the other, before the row is read.
+
+    Raises:
+        TopicRecreated: The checkpoint is of another topic of this name.
+    """
+    query = _READ + (" FOR UPDATE" if locked else "")
+    row = connection.execute(query, (key.topic, key.partition)).fetchone()
+    if row is None:
+        return LOG_START
+    topic_id, next_offset, epoch, writer, next_sequence = row
+    if topic_id != key.topic_id:
+        raise TopicRecreated(key.topic, topic_id, key.topic_id)
+    return LogPosition(next_offset, epoch, bytes(writer), next_sequence)
+
+
+def create(connection: Connection[TupleRow], key: PartitionKey) -> None:
+    """Make the row of a partition that has none, at the log's start."""
+    connection.execute(_CREATE, (key.topic, key.partition, key.topic_id, *LOG_START))
+
+
+def write(connection: Connection[TupleRow], checkpoint: Checkpoint) -> bool:
+    """Store a checkpoint in the current transaction; False: it was fenced, so roll back."""
+    key, position = checkpoint.key, checkpoint.position
+    moved = connection.execute(
+        _MOVE,
+        (
+            position.next_offset,
+            position.epoch,
+            position.writer,
+            position.next_sequence,
+            key.topic,
+            key.partition,
+            key.topic_id,
+            checkpoint.epoch,
+            checkpoint.expected,
+        ),
+    )
+    if moved.rowcount != 1:
+        return False
+    where = (key.topic, key.partition)
+    if checkpoint.heads:
+        connection.execute(_HEADS, (*where, *_head_columns(checkpoint.heads)))
+    if checkpoint.appends:
+        connection.execute(_APPENDS, (*where, *_append_columns(checkpoint.appends)))
+    return True
+
+
+def look_up(connection: Connection[TupleRow], wanted: Sequence[LookUp]) -> list[Found | None]:
+    """Heads and append ids, with the checkpoints they stand under, in one statement.
+
+    None: the partition has no checkpoint row.
+    """
+    found: dict[LookUp, Found] = {}
+    topics, partitions, streams, appends = _columns(wanted)
+    columns = (topics, partitions, streams, _uuids(appends))
+    rows = connection.execute(_LOOK_UP, columns, prepare=True).fetchall()
+    if len(rows) == len(wanted):
+        return [_found(row) for row in rows]
+    for ask in wanted:  # some partition has no row: rare, so one by one
+        row = connection.execute(_LOOK_UP, ([ask[0]], [ask[1]], [ask[2]], [UUID(bytes=ask[3])]))
+        if (values := row.fetchone()) is not None:
+            found[ask] = _found(values)
+    return [found.get(ask) for ask in wanted]
+
+
+def forget_old_appends(connection: Connection[TupleRow]) -> None:
+    """Delete append ids older than the stated period."""
+    connection.execute(_FORGET, (APPEND_IDS_KEPT_DAYS,))
+
+
+def _found(row: TupleRow) -> Found:
+    tip = None if row[2] is None else Tip(row[2], row[3].bytes, row[4], row[5])
+    applied = None if row[6] is None else Applied(*row[6:10])
+    return Found(row[0], row[1], tip, applied)
+
+
+def _head_columns(heads: Mapping[str, Tip]) -> list[list[object]]:
+    versions, appends, firsts, lasts = _columns(heads.values())
+    return [list(heads), versions, _uuids(appends), firsts, lasts]
+
+
+def _append_columns(appends: Mapping[bytes, Applied]) -> list[list[object]]:
+    return [_uuids(appends), *_columns(appends.values())]
+
+
+def _columns(rows: Iterable[tuple[object, ...]]) -> list[list[object]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _uuids(ids: Iterable[object]) -> list[object]:
+    return [UUID(bytes=each) for each in ids if isinstance(each, bytes)]
