@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, get_args
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
-from eventstore.kafka.header import LOG_START
+from eventstore.log import LOG_START
 from projections import _tables
 from projections.errors import ProjectionChanged
 from projections.projection import AnyProjection

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from eventstore.events import Event
-from eventstore.kafka.header import LogPosition
+from eventstore.log import LogPosition
 from eventstore.store import Recorded
 
 TopicPartition: TypeAlias = tuple[str, int]

@@ -7,9 +7,9 @@ from confluent_kafka import Message
 
 from eventstore.errors import LogError, UndecodableEvent
 from eventstore.events import Event
-from eventstore.kafka.header import LogPosition
 from eventstore.kafka.messages import Decoder, LogRecord, event_id, header_of
 from eventstore.kafka.rule import Dead, ReaderRule
+from eventstore.log import LogPosition
 from eventstore.store import Recorded
 
 LOGGER: Final = logging.getLogger("eventstore.kafka")

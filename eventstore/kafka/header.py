@@ -13,7 +13,6 @@ HEADER: Final = "foldlog"
 LAYOUT: Final = 1
 STRUCT: Final = struct.Struct(">BBHHIQQqq8s16s8s")
 NO_OFFSET: Final = -1
-NO_WRITER: Final = bytes(8)
 NO_APPEND: Final = bytes(16)
 NO_FINGERPRINT: Final = bytes(8)
 
@@ -53,22 +52,7 @@ class Header(NamedTuple):
     """8 bytes of the SHA-256 of the event's full canonical schema."""
 
 
-class LogPosition(NamedTuple):
-    """Where a reader of a partition stands, between appends: all that it needs to go on."""
-
-    next_offset: int
-    epoch: int
-    writer: bytes
-    next_sequence: int
-
-
-LOG_START: Final = LogPosition(0, 0, NO_WRITER, 1)
-"""Where every reader of a partition begins."""
-
 _new = tuple.__new__  # a third quicker than the class itself, once for each record that is read
-
-SEALED: Final = -1
-"""The next sequence number of a sealed partition: no record can carry it."""
 
 
 def pack(header: Header) -> bytes:

@@ -27,7 +27,7 @@ from eventstore.errors import (
     VersionAhead,
 )
 from eventstore.kafka.checkpointer import Stored
-from eventstore.kafka.header import NO_OFFSET, LogPosition
+from eventstore.kafka.header import NO_OFFSET
 from eventstore.kafka.heads import Heads
 from eventstore.kafka.messages import Encoder
 from eventstore.kafka.records import Report, encode_append
@@ -35,6 +35,7 @@ from eventstore.kafka.requests import AppendRequest, Question
 from eventstore.kafka.restorer import Restored
 from eventstore.kafka.session import Sent, Session
 from eventstore.kafka.transport import Transport
+from eventstore.log import LogPosition
 from eventstore.postgres.checkpoints import Checkpoint, Found, LookUp, PartitionKey
 
 PAUSE_SECONDS: Final = 0.02

@@ -16,10 +16,10 @@ from eventstore.errors import LogError, OffsetGone, UnreadablePartition
 from eventstore.events import Event
 from eventstore.kafka._admin import Admin
 from eventstore.kafka._reading import LOGGER, PartitionBatch, PartitionReading
-from eventstore.kafka.header import LogPosition
 from eventstore.kafka.messages import Decoder, Schemas
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.single import SingleReader
+from eventstore.log import LogPosition
 
 __all__ = ["LogReader", "PartitionBatch", "PartitionKey"]
 

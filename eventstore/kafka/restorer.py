@@ -14,11 +14,12 @@ from psycopg.rows import TupleRow
 
 from eventstore.defaults import CONNECT_SECONDS
 from eventstore.errors import CheckpointFenced, OffsetGone, UnreadablePartition
-from eventstore.kafka.header import LOG_START, Header, LogPosition
+from eventstore.kafka.header import Header
 from eventstore.kafka.heads import Heads
 from eventstore.kafka.messages import header_of
 from eventstore.kafka.rule import ReaderRule
 from eventstore.kafka.settings import KafkaSettings
+from eventstore.log import LOG_START, LogPosition
 from eventstore.postgres import address, checkpoints
 from eventstore.postgres.checkpoints import Found, LookUp, PartitionKey
 

@@ -17,7 +17,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final, Generic, TypeVar
 
-from eventstore.kafka.header import LOG_START, NO_WRITER, SEALED, Header, Kind, LogPosition
+from eventstore.kafka.header import Header, Kind
+from eventstore.log import LOG_START, NO_WRITER, SEALED, LogPosition
 
 R = TypeVar("R")
 

@@ -19,7 +19,6 @@ from psycopg.rows import TupleRow
 from eventstore.defaults import CHECKPOINT_SECONDS
 from eventstore.errors import EventStoreError, StoreClosed
 from eventstore.kafka.checkpointer import Checkpointer, Stored
-from eventstore.kafka.header import LogPosition
 from eventstore.kafka.messages import Encoder
 from eventstore.kafka.partition import PATIENCE_SECONDS, Partition, Phase
 from eventstore.kafka.requests import AppendRequest, Question
@@ -28,6 +27,7 @@ from eventstore.kafka.session import Session
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.topics import TopicInfo
 from eventstore.kafka.transport import Transport
+from eventstore.log import LogPosition
 from eventstore.postgres import address, checkpoints
 from eventstore.postgres.checkpoints import Checkpoint, Found, LookUp, PartitionKey
 

@@ -15,7 +15,7 @@ from psycopg.rows import TupleRow
 
 from eventstore.defaults import APPEND_IDS_KEPT_DAYS
 from eventstore.errors import TopicRecreated
-from eventstore.kafka.header import LOG_START, LogPosition
+from eventstore.log import LOG_START, LogPosition
 
 
 class Tip(NamedTuple):
