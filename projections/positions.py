@@ -17,7 +17,7 @@ from psycopg import Connection, sql
 from psycopg.errors import LockNotAvailable
 from psycopg.rows import TupleRow
 
-from eventstore.kafka.header import LogPosition
+from eventstore.log import LogPosition
 from projections import defaults
 from projections.generations import Generation
 from projections.log import Batch, TopicPartition
