@@ -5,7 +5,7 @@ that it was made again, another number that keys have moved. Both are recorded i
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -115,15 +115,18 @@ class Topics:
         self._check_record(info)
         return info
 
-    def plan(self, topics: Sequence[str]) -> list[str]:
-        """The commands by which an operator makes these topics as `ensure` would."""
-        return [self._plan(topic) for topic in topics]
+    def plan(self, topics: Mapping[str, int | None]) -> list[str]:
+        """The commands by which an operator makes these topics as `ensure` would.
 
-    def _plan(self, topic: str) -> str:
+        Each topic comes with its number of partitions; None: as many as topics get here.
+        """
+        return [self._plan(topic, number) for topic, number in topics.items()]
+
+    def _plan(self, topic: str, partitions: int | None) -> str:
         config = " ".join(f"--config {name}={value}" for name, value in self._config().items())
         return (
             f"kafka-topics.sh --bootstrap-server {self._settings.bootstrap} --create "
-            f"--if-not-exists --topic {topic} --partitions {self._partitions} "
+            f"--if-not-exists --topic {topic} --partitions {partitions or self._partitions} "
             f"--replication-factor {REPLICAS[self._durability]} {config}"
         )
 

@@ -27,6 +27,21 @@ COMMANDS: Final = {
         "foldlog.commands.dev:dev",
         "Run Kafka and PostgreSQL here, without Docker.",
     ),
+    "run": Subcommand(
+        "foldlog.commands.run:run", "Follow the log into the read models, until SIGTERM."
+    ),
+    "status": Subcommand(
+        "foldlog.commands.status:status", "Show how far each read model is behind the log."
+    ),
+    "rebuild": Subcommand(
+        "foldlog.commands.rebuild:rebuild",
+        "Build a read model anew beside the live one, and switch.",
+    ),
+    "events": Subcommand("foldlog.commands.events:events", "Print what happened to one aggregate."),
+    "topics": Subcommand("foldlog.commands.topics:topics", "Print how to make the topics."),
+    "demo": Subcommand(
+        "foldlog.commands.demo:demo", "Run an example on real data, from end to end."
+    ),
 }
 
 

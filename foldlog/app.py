@@ -1,0 +1,259 @@
+"""`App`: one application's aggregates and projections, on one Kafka and one PostgreSQL."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self, TypeVar, cast, get_args
+
+import sqlalchemy as sa
+
+from eventstore.aggregates import Aggregate
+from eventstore.defaults import PARTITIONS
+from eventstore.errors import ConfigurationError, StreamNotFound
+from eventstore.events import Event, check_names
+from eventstore.kafka.reader import LogReader
+from eventstore.kafka.schemas import SCHEMAS_TOPIC, SchemaRegistry
+from eventstore.kafka.settings import KafkaSettings
+from eventstore.kafka.store import KafkaEventStore
+from eventstore.kafka.topics import Durability, Topics
+from eventstore.postgres import address
+from eventstore.repository import Repository
+from eventstore.store import Recorded
+from foldlog import migrations
+from projections.projection import AnyProjection
+
+A = TypeVar("A", bound=Aggregate[Any])
+
+KAFKA: Final = "FOLDLOG_KAFKA"
+POSTGRES: Final = "FOLDLOG_POSTGRES"
+DURABILITY: Final = "FOLDLOG_DURABILITY"
+
+
+class Opened(NamedTuple):
+    """What an application holds between entering and leaving."""
+
+    settings: KafkaSettings
+    postgres: str
+    engine: sa.Engine
+    topics: Topics
+    registry: SchemaRegistry
+    store: KafkaEventStore
+
+
+class App:
+    """One application: what it is made of, and where its servers are.
+
+    Addresses are the arguments, else ``FOLDLOG_KAFKA`` (host:port) and ``FOLDLOG_POSTGRES`` (a
+    URL) from the environment; ``durability`` is the argument, else ``FOLDLOG_DURABILITY``, else
+    ``"replicated"``. They are read when the application is entered; before that nothing is
+    opened::
+
+        with App(aggregates=[Account], projections=[Balances()]) as app:
+            app.repository(Account).save(account)
+
+    Args:
+        kafka: The address of Kafka.
+        postgres: The URL of the one database that serves this application.
+        aggregates: The aggregate classes, each with a topic of its own.
+        projections: The projections of their events.
+        durability: ``"replicated"`` keeps each event on three brokers, two before it is
+            acknowledged; ``"single"`` on one.
+        partitions: How many partitions a topic gets when it is made; never changed later.
+        kafka_options: librdkafka's options of the connection, such as ``security.protocol``.
+
+    Raises:
+        DefinitionError: Two aggregates share a topic, or two events a stored name.
+        ConfigurationError: A projection is of an aggregate that is not among ``aggregates``, or
+            two share a name.
+    """
+
+    def __init__(
+        self,
+        kafka: str | None = None,
+        postgres: str | None = None,
+        *,
+        aggregates: Sequence[type[Aggregate[Any]]],
+        projections: Sequence[AnyProjection] = (),
+        durability: Durability | None = None,
+        partitions: int = PARTITIONS,
+        kafka_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.aggregates: Final = tuple(aggregates)
+        self.projections: Final = {each.name: each for each in projections}
+        self._addresses = (kafka, postgres)
+        self._durability: Durability | None = durability
+        self._partitions = partitions
+        self._kafka_options = kafka_options
+        self._opened: Opened | None = None
+        self._exits = ExitStack()
+        self._event_types = _event_types(self.aggregates)
+        _check_projections(self.aggregates, projections)
+
+    def __repr__(self) -> str:
+        topics = ", ".join(self._event_types)
+        return f"App(topics=[{topics}], projections=[{', '.join(self.projections)}])"
+
+    def __enter__(self) -> Self:
+        """Connect, and bring the toolkit's own tables up to this release.
+
+        Raises:
+            ConfigurationError: An address is missing, or nobody answers there.
+        """
+        if self._opened is not None:
+            raise ConfigurationError(
+                "expected to enter an application once; found it open: leave it first"
+            )
+        settings = KafkaSettings(
+            _address(KAFKA, self._addresses[0]), dict(self._kafka_options or {})
+        )
+        postgres = _address(POSTGRES, self._addresses[1])
+        with ExitStack() as exits:
+            settings.reach()
+            migrations.upgrade(postgres)
+            engine = address.engine(postgres)
+            exits.callback(engine.dispose)
+            topics = Topics(settings, self._found_durability(), self._partitions, postgres=postgres)
+            registry = SchemaRegistry(settings, topics)
+            store = exits.enter_context(
+                KafkaEventStore(
+                    settings,
+                    self._event_types,
+                    topics=topics,
+                    registry=registry,
+                    postgres=postgres,
+                )
+            )
+            self._opened = Opened(settings, postgres, engine, topics, registry, store)
+            self._exits = exits.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Wait for the appends in flight, store last checkpoints, and disconnect."""
+        self._opened = None
+        self._exits.close()
+
+    @property
+    def engine(self) -> sa.Engine:
+        """SQLAlchemy's engine of the database, for reading the read models."""
+        return self._open.engine
+
+    @property
+    def store(self) -> KafkaEventStore:
+        """The store beneath the repositories."""
+        return self._open.store
+
+    def repository(self, aggregate: type[A]) -> Repository[A]:
+        """The repository of one of the application's aggregates.
+
+        Raises:
+            ConfigurationError: The aggregate is not the application's.
+        """
+        if aggregate not in self.aggregates:
+            names = ", ".join(each.__name__ for each in self.aggregates)
+            raise ConfigurationError(
+                f"expected one of the aggregates {names}; found {aggregate.__name__}: "
+                "add it to the application"
+            )
+        return Repository(self.store, aggregate)
+
+    def events(self, stream: str, *, topic: str | None = None) -> Iterator[Recorded[Event]]:
+        """One stream's events, in order; the topic is needed where there are several.
+
+        Raises:
+            ConfigurationError: There are several topics, and none was given.
+            StreamNotFound: No event was ever appended to it.
+        """
+        topic = self._topic(topic)
+        if self.store.head(topic, stream) is None:
+            raise StreamNotFound(topic, stream)
+        return self.store.read(topic, stream)
+
+    def plan(self, kafka: str) -> list[str]:
+        """The commands by which an operator makes the topics, as appending to them would.
+
+        ``kafka`` is the address that the commands name. Nothing is opened.
+        """
+        topics = Topics(KafkaSettings(kafka), self._found_durability(), self._partitions)
+        return topics.plan({SCHEMAS_TOPIC: 1, **dict.fromkeys(self._event_types)})
+
+    @property
+    def _open(self) -> Opened:
+        if self._opened is None:
+            raise ConfigurationError(
+                "expected an open application; found it not entered: use `with app:`"
+            )
+        return self._opened
+
+    def _topic(self, topic: str | None) -> str:
+        known = list(self._event_types)
+        if topic is None and len(known) == 1:
+            return known[0]
+        if topic not in known:
+            raise ConfigurationError(
+                f"expected one of the topics {', '.join(known)}; found {topic}: name one"
+            )
+        return topic
+
+    def _found_durability(self) -> Durability:
+        found = self._durability or os.environ.get(DURABILITY) or "replicated"
+        if found not in get_args(Durability):
+            raise ConfigurationError(
+                f"expected the durability {' or '.join(get_args(Durability))}; found {found!r}: "
+                f"set {DURABILITY} to one of them"
+            )
+        return cast("Durability", found)
+
+    def _log(
+        self, topics: Mapping[str, Sequence[type[Event]]], only: Sequence[type[Event]] | None
+    ) -> LogReader:
+        return LogReader(self._open.settings, topics, self._open.registry, only=only)
+
+
+def _address(variable: str, given: str | None) -> str:
+    found = given or os.environ.get(variable)
+    if not found:
+        raise ConfigurationError(
+            f"expected an address in {variable} or as an argument; found none: set it, or run "
+            "`foldlog dev` for servers of your own and export the lines that it prints"
+        )
+    return found
+
+
+def _event_types(
+    aggregates: Sequence[type[Aggregate[Any]]],
+) -> dict[str, Sequence[type[Event]]]:
+    types: dict[str, Sequence[type[Event]]] = {}
+    for aggregate in aggregates:
+        if aggregate.topic in types:
+            raise ConfigurationError(
+                f"expected one aggregate for the topic {aggregate.topic!r}; found two: give "
+                f"{aggregate.__name__} a topic of its own"
+            )
+        types[aggregate.topic] = aggregate.event_types
+    check_names(event for events in types.values() for event in events)
+    return types
+
+
+def _check_projections(
+    aggregates: Sequence[type[Aggregate[Any]]], projections: Sequence[AnyProjection]
+) -> None:
+    seen: set[str] = set()
+    for projection in projections:
+        if projection.name in seen:
+            raise ConfigurationError(
+                f"expected projections with names of their own; found two named "
+                f"{projection.name!r}: rename one"
+            )
+        seen.add(projection.name)
+        for aggregate in projection.aggregates:
+            if aggregate not in aggregates:
+                raise ConfigurationError(
+                    f"expected the aggregates of projection {projection.name!r} among the "
+                    f"application's; found {aggregate.__name__}: add it to the application"
+                )
