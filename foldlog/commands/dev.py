@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -60,10 +61,14 @@ def dev(
     """Start both servers and stay."""
     if not command:
         kafka_port, postgres_port = kafka_port or _KAFKA_PORT, postgres_port or _POSTGRES_PORT
+    path = os.pathsep.join([str(postgres_bin(None)), os.environ.get("PATH", os.defpath)])
+    if command and shutil.which(command[0], path=path) is None:
+        _tell(f"Error: expected a command to run; found no {command[0]} on the PATH")
+        context.exit(_NOT_FOUND)
     stack = Stack(data, kafka_port=kafka_port, postgres_port=postgres_port, say=_tell)
     with _ended_by_sigterm(), stack:
         if command:
-            context.exit(_run(stack, command))
+            context.exit(_run(stack, command, path))
         _stay(stack)
 
 
@@ -85,15 +90,11 @@ def _stay(stack: Stack) -> None:
         _tell("Stopping.")
 
 
-def _run(stack: Stack, command: Sequence[str]) -> int:
+def _run(stack: Stack, command: Sequence[str], path: str) -> int:
     """Run the command to its end; its exit code, as a shell would give it."""
-    variables = {**os.environ, **_addresses(stack).variables()}
-    variables["PATH"] = os.pathsep.join([str(postgres_bin(None)), os.environ.get("PATH", "")])
+    variables = {**os.environ, **_addresses(stack).variables(), "PATH": path}
     try:
         process = subprocess.Popen(command, env=variables)  # noqa: S603 - the user's own command
-    except FileNotFoundError:
-        _tell(f"Error: expected a command to run; found no {command[0]}")
-        return _NOT_FOUND
     except OSError as error:
         _tell(f"Error: expected a command to run; {command[0]}: {error.strerror}")
         return _CANNOT_RUN
