@@ -74,16 +74,18 @@ class Checked(NamedTuple):
     differences: tuple[Difference, ...]
 
 
-def check(engine: sa.Engine, path: Path, *, years: int, refused: Collection[int] = ()) -> Checked:
-    """Compare the read models with a file of which the lines ``refused`` were left out.
+def check(
+    engine: sa.Engine, path: Path, *, years: int = 1, refused: Collection[tuple[int, int]] = ()
+) -> Checked:
+    """Compare the read models with a file; ``refused`` are (years, line) that were left out.
 
     Only the months of the file, and of the ``years`` that it is repeated for, are compared.
     """
-    table = flights(path, refused)
+    table = flights(path)
     counted = rows = 0
     differences: list[Difference] = []
     for shift in range(years):
-        for month, part in _months(later(table, shift)):
+        for month, part in _months(later(table, shift, _lines(refused, shift))):
             for expected in figures(part):
                 rows += expected.rows.height
                 counted += expected.rows.height * (expected.rows.width - len(expected.key))
@@ -101,8 +103,12 @@ def _months(table: pl.DataFrame) -> Iterator[tuple[date, pl.DataFrame]]:
         yield date(year, month, 1), table.filter(year=year, month=month)
 
 
-def flights(path: Path, refused: Collection[int] = ()) -> pl.DataFrame:
-    """The flights of a file but for the refused lines, as its columns hold them."""
+def _lines(refused: Collection[tuple[int, int]], years: int) -> list[int]:
+    return sorted(line for shift, line in refused if shift == years)
+
+
+def flights(path: Path) -> pl.DataFrame:
+    """The lines of a file, as its columns hold them; a number that is none is null."""
     with open_bytes(path) as binary:
         raw = pl.read_csv(
             binary.read(),
@@ -115,13 +121,13 @@ def flights(path: Path, refused: Collection[int] = ()) -> pl.DataFrame:
             row_index_offset=2,
         )
     blank = pl.all_horizontal(pl.col(COLUMNS).is_null())
-    kept = raw.filter(~blank & ~pl.col("line").is_in(sorted(refused))).drop("line")
-    return kept.with_columns(pl.exclude(TEXTS).cast(pl.Int32))
+    return raw.filter(~blank).with_columns(pl.exclude("line", *TEXTS).cast(pl.Int32, strict=False))
 
 
-def later(table: pl.DataFrame, years: int) -> pl.DataFrame:
-    """The flights ``years`` later, without those of a 29 February that does not come."""
-    shifted = table.with_columns(pl.col("year") + years)
+def later(table: pl.DataFrame, years: int, refused: Sequence[int] = ()) -> pl.DataFrame:
+    """The flights ``years`` later, but for refused lines and a 29 February that does not come."""
+    kept = table.filter(~pl.col("line").is_in(refused)) if refused else table
+    shifted = kept.with_columns(pl.col("year") + years)
     leap_day = (pl.col("month") == 2) & (pl.col("day") == 29)  # noqa: PLR2004
     return shifted.filter(~leap_day | pl.date("year", 1, 1).dt.is_leap_year())
 
@@ -145,7 +151,9 @@ def compare(expected: Figures, found: pl.DataFrame, month: date) -> Difference |
     right = found.with_columns(in_model=True).rename({name: f"{name} found" for name in columns})
     both = left.join(right, how="full", left_on=key, right_on=[f"{name} found" for name in key])
     missing, surplus = pl.col("in_model").is_null(), pl.col("in_file").is_null()
-    unlike = [pl.col(name).ne_missing(f"{name} found") for name in columns if name not in key]
+    unlike = [
+        pl.col(name).ne_missing(pl.col(f"{name} found")) for name in columns if name not in key
+    ]
     wrong = both.filter(missing | surplus | pl.any_horizontal(unlike))
     if wrong.is_empty():
         return None
