@@ -15,18 +15,23 @@ from foldlog.embedded._folder import marker
 _PATIENCE = 20.0
 
 
+def servers_of(data: Path) -> dict[int, str]:
+    """The pids of every server process of this folder that runs now, each with its program."""
+    mark = marker(data.resolve())
+    return {pid: program for pid, program, line in _programs() if mark in line}
+
+
 def end_leftovers(data: Path) -> None:
     """End every server of this folder; call it only while holding the folder's lock."""
-    mark = marker(data)
     deadline = time.monotonic() + _PATIENCE
     asked: set[int] = set()
-    while left := list(_servers(mark)):
-        for pid, is_java in left:
+    while left := servers_of(data):
+        for pid, program in left.items():
             if time.monotonic() > deadline:
                 _signal(pid, signal.SIGKILL)
             elif pid not in asked:
                 # PostgreSQL: the fast shutdown; to a lone backend it cancels a query.
-                _signal(pid, signal.SIGTERM if is_java else signal.SIGINT)
+                _signal(pid, signal.SIGTERM if program == "java" else signal.SIGINT)
                 asked.add(pid)
         time.sleep(0.05)
     _forget_postmaster(data / "postgres" / "postmaster.pid")
@@ -50,13 +55,13 @@ def socket_parent() -> Path:
     return short if os.access(short, os.W_OK) else Path(tempfile.gettempdir())
 
 
-def _servers(mark: str) -> Iterator[tuple[int, bool]]:
+def _programs() -> Iterator[tuple[int, str, str]]:
+    """Pid, program and command line of what may be a server of ours."""
     for pid, words in _command_lines():
-        if mark not in " ".join(words):
-            continue
-        program = os.path.basename(words[0])  # noqa: PTH119 (a title, not always a path)
-        if program in {"java", "postgres", "initdb"} or words[0].startswith("postgres:"):
-            yield pid, program == "java"
+        # PostgreSQL's own children call themselves "postgres: NAME: what they do".
+        program = "postgres" if words[0].startswith("postgres:") else Path(words[0]).name
+        if program in {"java", "postgres"}:
+            yield pid, program, " ".join(words)
 
 
 def _command_lines() -> Iterator[tuple[int, list[str]]]:

@@ -43,7 +43,7 @@ def unprivileged_user(data: Path) -> int | None:
     """The user id to run as: None for our own; under root the data's owner, else `nobody`."""
     if os.geteuid() != 0:
         return None
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         if owner := (data / "postgres").stat().st_uid:
             return owner
     return pwd.getpwnam("nobody").pw_uid
