@@ -7,7 +7,8 @@ from confluent_kafka import Message
 
 from eventstore.errors import LogError, UndecodableEvent
 from eventstore.events import Event
-from eventstore.kafka.messages import Decoder, LogRecord, event_id, header_of
+from eventstore.kafka.decoder import Decoder
+from eventstore.kafka.messages import LogRecord, event_id, header_of
 from eventstore.kafka.rule import Dead, ReaderRule
 from eventstore.log import LogPosition
 from eventstore.store import Recorded
@@ -77,11 +78,12 @@ class PartitionReading:
     def batch(self) -> PartitionBatch | None:
         """What became valid since the last batch; None: the partition has not moved."""
         valid, self._valid = self._valid, []
-        try:
-            recorded = self._decoder.decode(self.topic, self.partition, valid)
-        except UndecodableEvent as error:
-            valid = self._stop_before(error, valid)
-            recorded = self._decoder.decode(self.topic, self.partition, valid)
+        recorded: list[Recorded[Event]] | None = None
+        while recorded is None:
+            try:
+                recorded = self._decoder.decode(self.topic, self.partition, valid)
+            except UndecodableEvent as error:
+                valid = self._stop_before(error, valid)
         position = self.rule.position
         if position == self._given:
             return None

