@@ -14,10 +14,10 @@ from uuid import UUID
 
 from eventstore.defaults import BYTES_PER_APPEND, EVENTS_PER_APPEND
 from eventstore.errors import (
+    AppendIdReused,
     AppendTooLarge,
     ConcurrencyError,
     EventStoreError,
-    InvalidAppend,
     StoreClosed,
     VersionAhead,
 )
@@ -89,27 +89,26 @@ class MemoryEventStore:
     def applied(self, topic: str, stream: str, append_id: UUID) -> Appended | None:
         """The first answer of an append to this stream; None: it was never applied."""
         with self._lock:
-            return self._answered(topic, stream, append_id)
+            answer = self._answers.get((topic, append_id))
+        if answer is None or answer.stream != stream:
+            return None
+        return replace(answer, repeated=True)
 
     def _decide(self, append: Append) -> Appended:
         """The order is the contract's: the id first, then the version, then the size."""
-        answer = self._answered(append.topic, append.stream, append.append_id)
+        answer = self._answered(append)
         if answer is not None:
             return answer
         offsets = self._streams.get((append.topic, append.stream), [])
         _check_version(append, len(offsets))
         return self._store(append, len(offsets), self._as_stored(append))
 
-    def _answered(self, topic: str, stream: str, append_id: UUID) -> Appended | None:
-        answer = self._answers.get((topic, append_id))
+    def _answered(self, append: Append) -> Appended | None:
+        answer = self._answers.get((append.topic, append.append_id))
         if answer is None:
             return None
-        if answer.stream != stream:
-            raise InvalidAppend(
-                stream,
-                f"append id {append_id} was applied to {answer.stream!r}",
-                "make the id of each append from its stream too, or at random",
-            )
+        if answer.stream != append.stream:
+            raise AppendIdReused(append.stream, append.append_id, answer.stream)
         return replace(answer, repeated=True)
 
     def _as_stored(self, append: Append) -> list[Event]:

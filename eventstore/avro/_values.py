@@ -7,7 +7,7 @@ time, and whose conversions cost two to three times as much.
 import enum
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeGuard
 from uuid import UUID
 
 Convert: TypeAlias = Callable[[Any], Any]
@@ -15,20 +15,18 @@ Convert: TypeAlias = Callable[[Any], Any]
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 MICROSECOND: Final = timedelta(microseconds=1)
-LONG_MIN: Final = -(2**63)
-LONG_MAX: Final = 2**63 - 1
+LONGS: Final = range(-(2**63), 2**63)
+"""The numbers that an Avro long holds."""
 
 
 def to_primitive(python: type) -> Convert | None:
     """How a value of this type becomes an Avro primitive; None: it is one already."""
-    if issubclass(python, enum.Enum):
-        return symbols_of(python).__getitem__
-    return _TO.get(python)
+    return symbols_of(python).__getitem__ if _is_enum(python) else _TO.get(python)
 
 
 def from_primitive(python: type) -> Convert | None:
     """How an Avro primitive becomes a value of this type again; None: it is one already."""
-    if issubclass(python, enum.Enum):
+    if _is_enum(python):
         return {symbol: member for member, symbol in symbols_of(python).items()}.__getitem__
     return _FROM.get(python)
 
@@ -46,6 +44,10 @@ def micros(at: datetime) -> int:
 def instant(microseconds: int) -> datetime:
     """The aware datetime, in UTC, of microseconds since 1970."""
     return EPOCH + microseconds * MICROSECOND
+
+
+def _is_enum(python: type) -> TypeGuard[type[enum.Enum]]:
+    return issubclass(python, enum.Enum)
 
 
 def _days(day: date) -> int:

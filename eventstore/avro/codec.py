@@ -7,27 +7,25 @@ it again: the writer has.
 
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
-from io import BytesIO
 from typing import Any, Final, Generic, TypeVar
 
-from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from pydantic import BaseModel, ValidationError
 
-from eventstore.avro._values import Convert, from_primitive, to_primitive
-from eventstore.avro.derivation import (
-    EventField,
-    Schema,
-    canonical,
-    fields_of,
-    record_schema,
-    sha256,
-)
+from eventstore.avro._bytes import Schema, check_flat, parsed, parsed_many, read, read_many, write
+from eventstore.avro._values import LONGS, Convert, from_primitive, to_primitive
+from eventstore.avro.derivation import EventField, canonical, fields_of, record_schema, sha256
 from eventstore.errors import DecodingError, EncodingError
 
 M = TypeVar("M", bound=BaseModel)
 
 SHAPES_KEPT: Final = 1_000
 """Combinations of value types remembered for each class; optional fields multiply them."""
+
+NOT_THE_SAME: Final[dict[type, type]] = {int: bool, date: datetime}
+"""Subclasses in Python that mean something else than the type of the field."""
+
+MISFITS: Final = (ValueError, TypeError, OverflowError, KeyError, AttributeError)
+"""What a conversion raises for a value that it is not for."""
 
 # pydantic keeps an instance in these four slots. Setting them directly is what makes decoding
 # quicker than validating: 0.2 against 0.7 µs.
@@ -52,12 +50,11 @@ class EventCodec(Generic[M]):
         """The 32 bytes of the SHA-256 of the canonical schema."""
         self.fingerprint: Final = self.sha256[:8]
         """What the header of each record carries of it."""
-        self._names = frozenset(field.name for field in self.fields)
         self._shapes: set[tuple[type, ...]] = set()
         self._encoders = _conversions(self.fields, to_primitive)
         self._decoders = _conversions(self.fields, from_primitive)
-        self._avro = parse_schema(_plain(self.schema))
-        self._many = parse_schema({"type": "array", "items": _plain(self.schema)})
+        self._avro = parsed(self.schema)
+        self._array = parsed_many(self.schema)
         self._post_init = model.model_post_init is not BaseModel.model_post_init
 
     def __repr__(self) -> str:
@@ -67,22 +64,20 @@ class EventCodec(Generic[M]):
         """The Avro body of an event.
 
         Raises:
-            EncodingError: A value is not what the schema says; so it can be only in an event
-                whose validation was bypassed, or an int beyond 64 bits.
+            EncodingError: A value is not what the schema says: an int beyond 64 bits, or
+                anything in an event whose validation was bypassed.
         """
         values = event.__dict__
-        if tuple(map(type, values.values())) not in self._shapes or type(event) is not self.model:
+        if type(event) is not self.model or tuple(map(type, values.values())) not in self._shapes:
             values = self._checked(event)
-        buffer = BytesIO()
         try:
             if self._encoders:
                 values = values.copy()
                 for name, convert in self._encoders:
                     values[name] = convert(values[name])
-            schemaless_writer(buffer, self._avro, values, strict=True)
-        except (ValueError, TypeError, OverflowError, KeyError) as error:
+            return write(self._avro, values)
+        except MISFITS as error:
             raise EncodingError(self.name, self._why_not(event, error)) from None
-        return buffer.getvalue()
 
     def decode(self, body: bytes) -> M:
         """The event of an Avro body that this very schema wrote.
@@ -90,62 +85,63 @@ class EventCodec(Generic[M]):
         Raises:
             DecodingError: The bytes are not those of this schema, or not all of them.
         """
-        values = _read(self.name, body, self._avro, None)
-        return self._filled(values)
+        return self._filled(read(self.name, body, self._avro))
 
     def decode_many(self, bodies: Sequence[bytes]) -> list[M]:
-        """The events of many bodies, read in one call as one Avro array.
+        """The events of many bodies, quicker than one by one.
 
         Raises:
             DecodingError: As `decode`, for the first body that is wrong.
         """
-        joined = b"".join((_zigzag(len(bodies)), *bodies, b"\0"))
         try:
-            rows: Any = _read(self.name, joined, self._many, None)
+            rows = read_many(self.name, bodies, self._array)
         except DecodingError:
-            rows = ()
-        if len(rows) != len(bodies):
             return [self.decode(body) for body in bodies]
         return [self._filled(values) for values in rows]
 
     def decoder_for(self, writer_schema: Schema) -> Callable[[bytes], M]:
         """A decoder of bodies that another schema of this event wrote.
 
-        Fields are matched by Avro's resolution, then validated in full.
+        It matches fields by Avro's resolution, validates the event in full, and raises
+        `DecodingError` for bytes that are not the writer's, schemas that do not resolve, or
+        values that the class refuses today.
 
-        Raises (the decoder):
-            DecodingError: The bytes are not those of the writer's schema, the schemas do not
-                resolve, or the values are not valid for the class today.
+        Raises:
+            DecodingError: The writer's schema is not a flat record.
         """
-        written = parse_schema(_plain(writer_schema))
-        kept = {field["name"] for field in writer_schema["fields"]}
-        absent = [
-            field.name
-            for field in self.fields
-            if field.name not in kept
-            and not self.model.model_fields[field.name].is_required()
-            and self.model.model_fields[field.name].default_factory is None
-        ]
+        check_flat(self.name, writer_schema)
+        written = parsed(writer_schema)
+        absent = self._defaulted() - {field["name"] for field in writer_schema["fields"]}
 
         def decode(body: bytes) -> M:
-            values = _read(self.name, body, written, self._avro)
+            values = read(self.name, body, written, self._avro)
+            for name in absent:  # its Avro default is a copy of what the class gives
+                del values[name]
             try:
                 for name, convert in self._decoders:
-                    values[name] = convert(values[name])
-                for name in absent:  # the class's own default, which the Avro default copies
-                    del values[name]
+                    if name in values:
+                        values[name] = convert(values[name])
                 return self.model.model_validate(values)
-            except (ValidationError, ValueError, KeyError, OverflowError, TypeError) as error:
+            except MISFITS as error:
                 raise DecodingError(self.name, _told(error)) from None
 
         return decode
 
+    def _defaulted(self) -> set[str]:
+        """The fields to which the class gives a plain default."""
+        return {
+            name
+            for name, field in self.model.model_fields.items()
+            if not field.is_required() and field.default_factory is None
+        }
+
     def _filled(self, values: dict[str, Any]) -> M:
-        try:
-            for name, convert in self._decoders:
-                values[name] = convert(values[name])
-        except (ValueError, KeyError, OverflowError, TypeError) as error:
-            raise DecodingError(self.name, _told(error)) from None
+        if self._decoders:
+            try:
+                for name, convert in self._decoders:
+                    values[name] = convert(values[name])
+            except MISFITS as error:
+                raise DecodingError(self.name, _told(error)) from None
         event = _new(self.model)
         _set_values(event, values)
         _set_fields_set(event, set(values))
@@ -156,22 +152,20 @@ class EventCodec(Generic[M]):
         return event
 
     def _checked(self, event: M) -> dict[str, Any]:
-        """The values to encode, once each is of its field's type."""
+        """The values to encode, each of its field's type; remembers that these types are right."""
         if type(event) is not self.model:
-            raise EncodingError(
-                self.name, f"expected a {self.model.__name__}, found {event!r:.200}"
-            )
+            found = type(event).__name__
+            raise EncodingError(self.name, f"expected a {self.model.__name__}, found a {found}")
         given = event.__dict__
-        values: dict[str, Any] = {}
+        values = {field.name: given[field.name] for field in self.fields if field.name in given}
         for field in self.fields:
-            if field.name not in given:
-                raise EncodingError(self.name, f"its field {field.name!r} is missing")
-            value = values[field.name] = given[field.name]
-            if not _is_one_of(value, field):
+            if field.name not in values:
+                raise EncodingError(self.name, f"expected {field.name}, found it missing")
+            if not _fits(values[field.name], field):
+                expected = field.python.__name__ + (" or None" if field.optional else "")
+                found = type(values[field.name]).__name__
                 raise EncodingError(
-                    self.name,
-                    f"expected {field.name} to be {field.python.__name__}"
-                    f"{' or None' if field.optional else ''}, found {type(value).__name__}",
+                    self.name, f"expected {field.name} to be {expected}, found {found}"
                 )
         if len(self._shapes) < SHAPES_KEPT and list(given) == list(values):
             self._shapes.add(tuple(map(type, values.values())))
@@ -179,33 +173,22 @@ class EventCodec(Generic[M]):
 
     def _why_not(self, event: M, error: Exception) -> str:
         for field in self.fields:
-            value = getattr(event, field.name)
-            if field.python is int and value is not None and value.bit_length() > 63:
-                return f"expected {field.name} to fit into 64 bits, found {value}"
+            value: Any = getattr(event, field.name)
+            if value is None:
+                continue
+            if field.python is int and value not in LONGS:
+                return f"expected {field.name} to fit into 64 bits, found a larger number"
+            if field.python is datetime and value.tzinfo is None:
+                return f"expected {field.name} to have a time zone, found none"
         return _told(error)
 
 
-_NOT: Final[dict[type, type]] = {int: bool, date: datetime}
-
-
-def _is_one_of(value: object, field: EventField) -> bool:
+def _fits(value: object, field: EventField) -> bool:
     if value is None:
         return field.optional
-    # bool is a subclass of int, and datetime of date, and yet neither means the same
-    return isinstance(value, field.python) and type(value) is not _NOT.get(field.python)
-
-
-def _plain(schema: Schema) -> Schema:
-    """The same schema, as bytes are concerned, without logical types and names to resolve."""
-    return _without(schema, ("logicalType",))
-
-
-def _without(node: Any, keys: tuple[str, ...]) -> Any:
-    if isinstance(node, dict):
-        return {key: _without(value, keys) for key, value in node.items() if key not in keys}
-    if isinstance(node, list):
-        return [_without(value, keys) for value in node]
-    return node
+    return isinstance(value, field.python) and not (
+        field.python in NOT_THE_SAME and isinstance(value, NOT_THE_SAME[field.python])
+    )
 
 
 def _conversions(
@@ -226,32 +209,11 @@ def _or_none(convert: Convert) -> Convert:
     return converted
 
 
-def _read(name: str, body: bytes, written: Schema, reader: Schema | None) -> dict[str, Any]:
-    buffer = BytesIO(body)
-    try:
-        values: Any = schemaless_reader(buffer, written, reader)
-    except Exception as error:  # fastavro raises whatever the bytes run into
-        raise DecodingError(name, f"{len(body)} bytes that do not parse: {_told(error)}") from None
-    if buffer.tell() != len(body):
-        raise DecodingError(name, f"{len(body)} bytes, of which only {buffer.tell()} were used")
-    return values
-
-
-def _zigzag(count: int) -> bytes:
-    """A count as an Avro long."""
-    left, found = count << 1, bytearray()
-    while left > 0x7F:
-        found.append(left & 0x7F | 0x80)
-        left >>= 7
-    found.append(left)
-    return bytes(found)
-
-
 def _told(error: Exception) -> str:
     """What went wrong, without the values: payloads do not belong in logs."""
-    if isinstance(error, ValidationError):
-        return "; ".join(
-            f"{'.'.join(map(str, one['loc']))}: {one['msg']}"
-            for one in error.errors(include_url=False, include_context=False, include_input=False)
-        )
-    return type(error).__name__
+    if not isinstance(error, ValidationError):
+        return f"a value that raises {type(error).__name__}"
+    return "; ".join(
+        f"{'.'.join(map(str, one['loc']))}: {one['msg']}"
+        for one in error.errors(include_url=False, include_context=False, include_input=False)
+    )

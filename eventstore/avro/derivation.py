@@ -11,20 +11,18 @@ import math
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypeGuard, TypeVar
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, PastDate, PastDatetime
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from eventstore.avro._values import LONG_MAX, LONG_MIN, to_primitive
+from eventstore.avro._bytes import Schema
+from eventstore.avro._values import LONGS, to_primitive
 from eventstore.errors import DefinitionError, UnsupportedType
-
-Schema: TypeAlias = dict[str, Any]
-"""A parsed Avro schema: what `json.loads` gives of an ``.avsc`` file."""
 
 LOGICAL: Final[Mapping[type, str | Schema]] = {
     bool: "boolean",
@@ -50,6 +48,18 @@ PRIMITIVES: Final = frozenset(
     ("null", "boolean", "int", "long", "float", "double", "bytes", "string")
 )
 NO_DEFAULT: Final = object()
+
+REASONS: Final = {
+    "Decimal": "its precision and scale are not known; store minor units (cents) as an int",
+    "NaiveDatetime": "without a zone it names no instant; use AwareDatetime",
+    "FutureDate": "whether it is still valid depends on when it is read; use date",
+    "FutureDatetime": "whether it is still valid depends on when it is read; use AwareDatetime",
+    "bytes": "store it elsewhere, and its address as a str",
+}
+"""Why a type is refused, by its name, where more can be said than that it is not flat."""
+
+C = TypeVar("C")
+Refuse: TypeAlias = Callable[[object, str], UnsupportedType]
 
 
 class EventField(NamedTuple):
@@ -128,19 +138,19 @@ def check_event_name(model: type[BaseModel], name: str) -> None:
 
 def _field(event: str, event_name: str, name: str, field: FieldInfo) -> EventField:
     def refuse(found: object, why: str) -> UnsupportedType:
-        return UnsupportedType(event, name, _shown(found), why)
+        return UnsupportedType(event, name, str(found), why)
 
     if not SIMPLE_NAME.fullmatch(name):
         raise refuse(name, "Avro field names are ASCII letters, digits and underscores")
     if field.alias or field.validation_alias or field.serialization_alias:
         raise refuse("an alias", "a field has one name, in Python and in the log")
     python, optional = _resolve(field.annotation)
-    if isinstance(python, type) and issubclass(python, enum.Enum):
+    if _is_class(python, enum.Enum):
         avro: str | Schema = _enum_schema(refuse, python, f"{event_name}_{name}")
     elif python in LOGICAL:
         avro = LOGICAL[python]
     else:
-        raise refuse(field.annotation, _why_not(python))
+        raise refuse(_shown(field.annotation), _why_not(python))
     default = _default(refuse, field, python, optional=optional)
     return EventField(name, python, optional, avro, default)
 
@@ -159,7 +169,7 @@ def _resolve(annotation: Any) -> tuple[Any, bool]:
     return NOMINAL.get(annotation, annotation), False
 
 
-def _enum_schema(refuse: typing.Any, python: type[enum.Enum], full_name: str) -> Schema:
+def _enum_schema(refuse: Refuse, python: type[enum.Enum], full_name: str) -> Schema:
     names = [member.name for member in python]
     if issubclass(python, enum.Flag):
         raise refuse(python, "flags combine, and Avro's enums do not; use an int")
@@ -170,46 +180,49 @@ def _enum_schema(refuse: typing.Any, python: type[enum.Enum], full_name: str) ->
     return {"type": "enum", "name": full_name, "symbols": names}
 
 
-def _default(refuse: typing.Any, field: FieldInfo, python: type, *, optional: bool) -> object:
+def _default(refuse: Refuse, field: FieldInfo, python: type, *, optional: bool) -> object:
     """The Avro default: a plain default, or null where None is allowed; factories never run."""
-    value = field.default
+    value: Any = field.default
     if value is PydanticUndefined or value is None:
         return None if optional else NO_DEFAULT
     if python is float and type(value) is int:
         value = float(value)
-    if type(value) is not python:
-        raise refuse(f"a default {value!r}", f"give a default that is a {python.__name__}")
-    if python is int and not LONG_MIN <= value <= LONG_MAX:
-        raise refuse(f"a default {value!r}", "an Avro long holds 64 bits")
-    if python is float and not math.isfinite(value):
-        raise refuse(f"a default {value!r}", "JSON, and so an Avro schema, has no such number")
-    if python is datetime and value.tzinfo is None:
-        raise refuse(f"a default {value!r}", "give it a time zone, such as tzinfo=UTC")
+    why = _why_no_default(value, python)
+    if why:
+        raise refuse(f"a default {value!r}", why)
     convert = to_primitive(python)
     return convert(value) if convert else value
+
+
+def _why_no_default(value: Any, python: type) -> str:
+    if not _is_exactly(value, python):
+        return f"give a default that is a {python.__name__}"
+    if python is int and value not in LONGS:
+        return "an Avro long holds 64 bits"
+    if python is float and not math.isfinite(value):
+        return "JSON, and so an Avro schema, has no such number"
+    if python is datetime and value.tzinfo is None:
+        return "give it a time zone, such as tzinfo=UTC"
+    return ""
 
 
 def _why_not(python: Any) -> str:
     if isinstance(python, typing.TypeVar):
         return "an event is one record with one schema; generic events have none"
-    if isinstance(python, type) and issubclass(python, BaseModel):
+    if _is_class(python, BaseModel):
         return "write the fields of the nested model into the event"
-    name = getattr(python, "__name__", "")
-    return _REASONS.get(
-        name, "events hold flat, plain facts; store its parts as fields of their own"
-    )
+    reason = REASONS.get(getattr(python, "__name__", ""))
+    return reason or "events hold flat, plain facts; store its parts as fields of their own"
 
 
-_REASONS: Final = {
-    "Decimal": "its precision and scale are not known; store minor units (cents) as an int",
-    "NaiveDatetime": "without a zone it names no instant; use AwareDatetime",
-    "FutureDate": "whether it is still valid depends on when it is read; use date",
-    "FutureDatetime": "whether it is still valid depends on when it is read; use AwareDatetime",
-    "bytes": "store it elsewhere, and its address as a str",
-}
+def _is_exactly(value: object, python: type) -> bool:
+    return type(value) is python
 
 
-def _shown(found: object) -> str:
-    if isinstance(found, str):
-        return found
-    return found.__name__ if isinstance(found, type) and not typing.get_args(found) else str(found)
+def _is_class(found: Any, of: type[C]) -> TypeGuard[type[C]]:
+    return isinstance(found, type) and issubclass(found, of)
+
+
+def _shown(annotation: Any) -> str:
+    plain = isinstance(annotation, type) and not typing.get_args(annotation)
+    return str(getattr(annotation, "__name__", annotation)) if plain else str(annotation)
