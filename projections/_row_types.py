@@ -12,11 +12,15 @@ from projections.errors import InvalidProjection
 
 def fields(row: type[Any]) -> tuple[str, ...] | None:
     """The names of the row's fields; None: neither a NamedTuple nor a frozen dataclass."""
-    if issubclass(row, tuple):
-        return getattr(row, "_fields", None)
-    if dataclasses.is_dataclass(row) and getattr(row, "__dataclass_params__").frozen:  # noqa: B009
+    if hasattr(row, "_fields"):
+        return tuple(row._fields)
+    if dataclasses.is_dataclass(row) and _is_frozen(row):
         return tuple(field.name for field in dataclasses.fields(row))
     return None
+
+
+def _is_frozen(dataclass: Any) -> bool:
+    return bool(dataclass.__dataclass_params__.frozen)
 
 
 def check(projection: str, row: type[Any] | None, table: sa.Table) -> None:
@@ -42,15 +46,15 @@ def check(projection: str, row: type[Any] | None, table: sa.Table) -> None:
 
 def maker(row: type[Any]) -> Callable[[tuple[Any, ...]], Any]:
     """Makes a row of its values, in the order of its fields."""
-    if issubclass(row, tuple):
-        make: Callable[[tuple[Any, ...]], Any] = getattr(row, "_make")  # noqa: B009
+    if hasattr(row, "_make"):
+        make: Callable[[tuple[Any, ...]], Any] = row._make
         return make
     return lambda values: row(*values)
 
 
 def taker(row: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
     """Takes a row's values, in the order of its fields."""
-    if issubclass(row, tuple):
+    if hasattr(row, "_fields"):
         return lambda found: found
     names = fields(row) or ()
     if len(names) == 1:

@@ -30,14 +30,18 @@ def resolve(projection: str, declared: Any) -> sa.Table:
     Raises:
         InvalidProjection: It is neither.
     """
-    table = declared if isinstance(declared, sa.Table) else getattr(declared, "__table__", None)
-    if not isinstance(table, sa.Table):
+    table: sa.Table = getattr(declared, "__table__", declared)
+    if not _is_table(table):
         raise InvalidProjection(
             projection,
             f"{declared!r} is neither a SQLAlchemy Table nor a mapped class",
             "give `table = balances` (rows) or `tables = (balances,)` (SQL)",
         )
     return table
+
+
+def _is_table(declared: Any) -> bool:
+    return isinstance(declared, sa.Table)
 
 
 def check(projection: str, tables: Sequence[sa.Table]) -> None:

@@ -5,20 +5,14 @@ from typing import Final
 READ_SCHEMA: Final = "public"
 """The PostgreSQL schema in which readers see the views."""
 
-BULK_EVENTS: Final = 10_000
-"""Events in a batch when far behind: the commit and its statements cost little per event."""
+BATCH_EVENTS: Final = 10_000
+"""Events in a batch at most: the commit and its statements cost little per event."""
 
-BULK_EVENTS_SQL: Final = 1_000
+BATCH_EVENTS_SQL: Final = 1_000
 """The same for SQL projections, at up to 600 µs an event: a batch stays below a second."""
 
-LIVE_EVENTS: Final = 500
-"""Events in a batch when up to date: a small batch is visible soon."""
-
-BULK_SECONDS: Final = 0.5
-"""Seconds to wait for a full batch when far behind."""
-
-LIVE_SECONDS: Final = 0.1
-"""Seconds to wait for events when up to date."""
+READ_SECONDS: Final = 0.5
+"""Seconds to wait for events; those that are there are taken at once, so live batches are small."""
 
 ROWS_BY_ARRAY: Final = 200
 """Rows written by `unnest` at most; more go by COPY and merge, which is quicker per row."""

@@ -175,6 +175,5 @@ class SwitchFailed(ProjectionError):
     def __init__(self, projection: str, generation: int, found: str, advice: str) -> None:
         self.projection, self.generation = projection, generation
         super().__init__(
-            f"expected to switch {projection!r} to generation {generation}; found {found}: "
-            f"{advice}"
+            f"expected to switch {projection!r} to generation {generation}; found {found}: {advice}"
         )

@@ -30,7 +30,6 @@ _READ: Final = (
     " extract(epoch FROM clock_timestamp() - owner_seen)::float8, last_offset, last_event"
     " FROM foldlog.positions WHERE projection = %s AND generation = %s"
 )
-_ONE: Final = " AND topic = %s AND partition = %s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ def read_locked(
     db: Connection[TupleRow], generation: Generation, partition: TopicPartition
 ) -> Stored:
     """One position, its row locked until the transaction ends: no commit on it is under way."""
-    query = _READ + _ONE + " FOR UPDATE"
+    query = _READ + " AND topic = %s AND partition = %s FOR UPDATE"
     row = db.execute(query.encode(), (*_generation_key(generation), *partition)).fetchone()
     if row is None:
         raise LookupError(f"generation {generation.schema!r} was dropped, and its positions")
@@ -137,7 +136,7 @@ def _claim(
     db.execute(
         "UPDATE foldlog.positions SET owner_epoch = owner_epoch + 1, owner = %s,"
         " owner_seen = clock_timestamp()"
-        " WHERE projection = %s AND generation = %s" + _ONE,
+        " WHERE projection = %s AND generation = %s AND topic = %s AND partition = %s",
         (owner, *_generation_key(generation), *partition),
     )
     db.commit()
@@ -176,8 +175,8 @@ def move(
     cursor = db.execute(
         "UPDATE foldlog.positions SET next_offset = %s, epoch = %s, writer = %s,"
         " next_sequence = %s, owner_seen = clock_timestamp(), last_offset = %s, last_event = %s"
-        " WHERE projection = %s AND generation = %s" + _ONE + " AND owner_epoch = %s"
-        " AND next_offset = %s",
+        " WHERE projection = %s AND generation = %s AND topic = %s AND partition = %s"
+        " AND owner_epoch = %s AND next_offset = %s",
         (
             *batch.position,
             offset,
@@ -208,13 +207,17 @@ def seen(db: Connection[TupleRow], generation: Generation, owner: str) -> None:
 
 
 def release(
-    db: Connection[TupleRow], generation: Generation, owner: str, partitions: Iterable[TopicPartition]
+    db: Connection[TupleRow],
+    generation: Generation,
+    owner: str,
+    partitions: Iterable[TopicPartition],
 ) -> None:
     """Give positions up, so that another may take them at once. Commits."""
     for topic, partition in sorted(partitions):
         db.execute(
             "UPDATE foldlog.positions SET owner = NULL, owner_seen = NULL"
-            " WHERE projection = %s AND generation = %s" + _ONE + " AND owner = %s",
+            " WHERE projection = %s AND generation = %s AND topic = %s AND partition = %s"
+            " AND owner = %s",
             (*_generation_key(generation), topic, partition, owner),
         )
     db.commit()

@@ -99,8 +99,10 @@ class RowProjection(Projection[E], Generic[E, R]):
 
     @abstractmethod
     def key(self, recorded: Recorded[E]) -> Hashable | None:
-        """The primary key of the event's row (a tuple in column order if composite); None: the
-        event is not this projection's."""
+        """The primary key of the event's row, a tuple in column order if it is composite.
+
+        None: the event is not this projection's.
+        """
 
     @abstractmethod
     def fold(self, row: R | None, recorded: Recorded[E]) -> R | Delete:
