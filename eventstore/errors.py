@@ -26,6 +26,7 @@ EventStoreError
 │   ├── UnknownRecord           our header with an unknown layout or kind
 │   ├── UndecodableEvent        a valid event whose bytes are not what its schema says
 │   ├── SchemaNotFound          no schema of this fingerprint was ever registered
+│   ├── BrokenChain             an event does not say truly where its stream's previous one is
 │   ├── OffsetGone              the log no longer holds the offset to read from
 │   └── UnreadablePartition     the broker refuses to let a partition be read
 ├── CheckpointFenced            another writer has stored a later checkpoint
@@ -293,6 +294,17 @@ class SchemaNotFound(LogError):
         super().__init__(
             f"expected a schema whose SHA-256 begins with {fingerprint.hex()} in topic {topic!r}; "
             "found none: restore that topic, or register the schema"
+        )
+
+
+class BrokenChain(LogError):
+    """A stream's events do not lead to each other; raised while a stream is read."""
+
+    def __init__(self, stream: str, version: int, where: str, found: str) -> None:
+        self.stream, self.version, self.where, self.found = stream, version, where, found
+        super().__init__(
+            f"expected version {version} of {stream!r} at {where}; found {found}: the topic was "
+            "truncated, made again or written by other means; restore it"
         )
 
 

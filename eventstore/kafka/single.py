@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -45,16 +44,25 @@ class SingleReader:
                 return None
         return message if message is not None and message.offset() == offset else None
 
-    def run(self, topic: str, partition: int, first: int, last: int) -> list[Message]:
-        """The records from offset ``first`` to ``last``, both included.
+    def run(
+        self, topic: str, partition: int, first: int, last: int, *, key: bytes
+    ) -> dict[int, Message]:
+        """Offset to record, for those from ``first`` to ``last``, both included, with this key.
 
         Raises:
             OffsetGone: The log does not hold ``first``.
             UnreadablePartition: The brokers refuse, or do not answer in `CONNECT_SECONDS`.
         """
+        found: dict[int, Message] = {}
         with self._lock:
             consumer = self._start(topic, partition, first)
-            return list(self._until(consumer, topic, partition, last))
+            while (message := self._next(consumer, topic, partition)) is not None:
+                offset = message.offset() or 0
+                if offset <= last and message.key() == key:
+                    found[offset] = message
+                if offset >= last:
+                    break
+        return found
 
     def event_id_at(self, topic: str, partition: int, offset: int) -> str | None:
         """The id of the event at ``offset``; None: no record of ours with an event is there."""
@@ -67,19 +75,6 @@ class SingleReader:
             self._consumer = self._settings.consumer("single")
         self._consumer.assign([TopicPartition(topic, partition, offset)])
         return self._consumer
-
-    def _until(
-        self, consumer: Consumer, topic: str, partition: int, last: int
-    ) -> Iterator[Message]:
-        while True:
-            message = self._next(consumer, topic, partition)
-            if message is None:
-                return
-            offset = message.offset() or 0
-            if offset <= last:
-                yield message
-            if offset >= last:
-                return
 
     def _next(self, consumer: Consumer, topic: str, partition: int) -> Message | None:
         """The next record; None at the partition's end."""
