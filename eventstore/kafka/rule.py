@@ -99,9 +99,9 @@ class ReaderRule(Generic[R]):
         return self._sequence == SEALED
 
     @property
-    def collecting(self) -> bool:
-        """Whether an append has begun that is not complete yet."""
-        return bool(self._collected)
+    def collecting(self) -> int:
+        """How many events of an append that is not complete yet have been read."""
+        return len(self._collected)
 
     def read(self, offset: int, header: Header, record: R) -> Sequence[R]:
         """Take the record at ``offset``; return the append that became valid by it, in order.

@@ -12,9 +12,10 @@ from confluent_kafka import murmur2
 from eventstore.defaults import APPENDS_IN_FLIGHT
 from eventstore.errors import ConfigurationError, StoreClosed
 from eventstore.events import Event
+from eventstore.kafka.decoder import Decoder
 from eventstore.kafka.header import NO_APPEND
 from eventstore.kafka.history import StreamReader
-from eventstore.kafka.messages import Decoder, Encoder
+from eventstore.kafka.messages import Encoder
 from eventstore.kafka.requests import AppendRequest, Question, appended_of
 from eventstore.kafka.schemas import SchemaRegistry
 from eventstore.kafka.settings import KafkaSettings
