@@ -60,6 +60,8 @@ class Loaded:
     """Flights that the log held already, with the same facts."""
     repeated_events: int = 0
     refusals: list[Refusal] = field(default_factory=list[Refusal])
+    first: str = ""
+    """The stream of the first flight that was submitted."""
     seconds: float = 0.0
 
 
@@ -135,6 +137,7 @@ class _Loading:
         except RowError as error:
             self._refuse(years, row.line, str(error))
             return
+        self._loaded.first = self._loaded.first or flight.id
         append_id, events = append_id_of(row), len(flight.pending)
         future = self._repository.submit(flight, append_id=append_id)
         self._sent.append(_Sent(years, row, append_id, events, future))
