@@ -1,6 +1,8 @@
 """`App`: one application's aggregates and projections, on one Kafka and one PostgreSQL."""
 
+import logging
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
@@ -21,7 +23,13 @@ from eventstore.postgres import address
 from eventstore.repository import Repository
 from eventstore.store import Recorded
 from foldlog import migrations
+from projections.lag import Lag
+from projections.progress import Listener
 from projections.projection import AnyProjection
+from projections.read_model import ReadModel
+from projections.rebuild import Rebuilt
+
+LOGGER: Final = logging.getLogger("foldlog")
 
 A = TypeVar("A", bound=Aggregate[Any])
 
@@ -173,6 +181,94 @@ class App:
         if self.store.head(topic, stream) is None:
             raise StreamNotFound(topic, stream)
         return self.store.read(topic, stream)
+
+    def read_model(self, projection: str) -> ReadModel:
+        """The read model of one of the application's projections, by name.
+
+        The topics of its aggregates are made if they are missing: the read model has a position
+        in each of their partitions from the start.
+
+        Raises:
+            ConfigurationError: The application has no such projection.
+            TopicError: A topic could lose events, or is not the one that was recorded.
+        """
+        if projection not in self.projections:
+            raise ConfigurationError(
+                f"expected one of the projections {', '.join(self.projections) or '(none)'}; "
+                f"found {projection!r}"
+            )
+        found = self.projections[projection]
+        opened = self._open
+        topics = sorted({aggregate.topic for aggregate in found.aggregates})
+
+        def check_topics() -> None:
+            for topic in topics:
+                opened.topics.check(topic)
+
+        return ReadModel(
+            found,
+            postgres=opened.postgres,
+            log=self._log,
+            partitions={topic: opened.topics.ensure(topic).partitions for topic in topics},
+            check_topics=check_topics,
+        )
+
+    def catch_up(self, listener: Listener | None = None) -> None:
+        """Bring every read model to the log's end as it is now.
+
+        What another process feeds is waited for, not taken. ``listener`` is told of progress.
+
+        Raises:
+            ProjectionStopped: Some events could not be applied; everything else was.
+            ProjectionChanged: A live generation was built by other code; rebuild it.
+        """
+        for name in self.projections:
+            self.read_model(name).catch_up(listener)
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow the log into every read model until ``stop`` is set; end at a batch's end.
+
+        Each read model has a thread of its own. One that fails is logged at once, and the
+        others go on; the errors are raised at the end.
+
+        Raises:
+            ExceptionGroup: Read models failed; holds the error of each.
+        """
+        models = [self.read_model(name) for name in self.projections]
+        failed: list[Exception] = []
+
+        def follow(model: ReadModel) -> None:
+            try:
+                model.run(stop)
+            except Exception as error:
+                LOGGER.exception("%s stopped", model.projection.name)
+                failed.append(error)
+
+        threads = [
+            threading.Thread(target=follow, args=(model,), name=f"foldlog {model.projection.name}")
+            for model in models
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failed:
+            raise ExceptionGroup("read models that stopped", failed)
+
+    def rebuild(
+        self,
+        projection: str,
+        listener: Listener | None = None,
+        *,
+        discard: bool = False,
+        drop_old: bool = False,
+    ) -> Rebuilt:
+        """Replay into the next generation beside the live one, then switch; `ReadModel.rebuild`."""
+        return self.read_model(projection).rebuild(listener, discard=discard, drop_old=drop_old)
+
+    def lag(self) -> dict[str, list[Lag]]:
+        """How far each read model is behind, by projection; [] for one that was never made."""
+        return {name: self.read_model(name).lag() for name in self.projections}
 
     def plan(self, kafka: str) -> list[str]:
         """The commands by which an operator makes the topics, as appending to them would.

@@ -1,0 +1,46 @@
+"""`foldlog run`: follow the log into the read models, until SIGTERM."""
+
+import logging
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+
+import click
+from rich.logging import RichHandler
+
+from foldlog.commands._addresses import data_option
+from foldlog.commands._application import app_option, opened
+
+
+@click.command()
+@app_option
+@data_option
+def run(app: str | None, data: Path | None) -> None:
+    """Follow the log into every read model of the application.
+
+    This process takes all partitions. SIGTERM or Ctrl-C ends it at the end of a batch, with 0;
+    it ends with 1 if a read model stopped at an event that it could not apply.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler()])
+    stop = _until_told()
+    with opened(app, data) as application:
+        click.echo(f"Following the log into {', '.join(application.projections)}.", err=True)
+        try:
+            application.run(stop)
+        except ExceptionGroup as stopped:
+            raise click.ClickException(
+                "\n".join(str(error) for error in stopped.exceptions)
+            ) from stopped
+    click.echo("Stopped at the end of a batch.", err=True)
+
+
+def _until_told() -> threading.Event:
+    stop = threading.Event()
+
+    def told(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, told)
+    signal.signal(signal.SIGINT, told)
+    return stop
