@@ -157,8 +157,9 @@ def _field(event: str, event_name: str, name: str, field: FieldInfo) -> EventFie
 
 def _resolve(annotation: Any) -> tuple[Any, bool]:
     """The type behind an annotation, and whether None is allowed beside it."""
-    if hasattr(annotation, "__supertype__"):  # NewType
-        return _resolve(annotation.__supertype__)
+    for behind in ("__supertype__", "__value__"):  # of a NewType, and of a type alias
+        if hasattr(annotation, behind):
+            return _resolve(getattr(annotation, behind))
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
         return _resolve(annotation.__origin__)
@@ -203,6 +204,8 @@ def _why_no_default(value: Any, python: type) -> str:
         return "JSON, and so an Avro schema, has no such number"
     if python is datetime and value.tzinfo is None:
         return "give it a time zone, such as tzinfo=UTC"
+    if python is str and _has_surrogate(value):
+        return "UTF-8 cannot carry a surrogate"
     return ""
 
 
@@ -213,6 +216,10 @@ def _why_not(python: Any) -> str:
         return "write the fields of the nested model into the event"
     reason = REASONS.get(getattr(python, "__name__", ""))
     return reason or "events hold flat, plain facts; store its parts as fields of their own"
+
+
+def _has_surrogate(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _is_exactly(value: object, python: type) -> bool:

@@ -1,0 +1,296 @@
+from collections.abc import Iterator
+from concurrent.futures import Future
+from uuid import UUID, uuid4
+
+import pytest
+
+from eventstore import (
+    Append,
+    Appended,
+    AppendTooLarge,
+    ConcurrencyError,
+    EncodingError,
+    Event,
+    Head,
+    InvalidStreamId,
+    MemoryEventStore,
+    Recorded,
+    Repository,
+    StreamNotFound,
+    UnknownOutcome,
+    VersionAhead,
+)
+from tests.bank import Account, MoneyDeposited
+
+
+class LosingAnswers:
+    """A store whose next answers are lost on the way, after the append was made."""
+
+    def __init__(self) -> None:
+        self.store = MemoryEventStore()
+        self.losing = 0
+
+    def submit(self, append: Append) -> Future[Appended]:
+        future = self.store.submit(append)
+        if not self.losing:
+            return future
+        self.losing -= 1
+        lost: Future[Appended] = Future()
+        lost.set_exception(UnknownOutcome(append.stream, append.append_id, "no answer"))
+        return lost
+
+    def head(self, topic: str, stream: str) -> Head | None:
+        return self.store.head(topic, stream)
+
+    def read(self, topic: str, stream: str, *, after: int = 0) -> Iterator[Recorded[Event]]:
+        return self.store.read(topic, stream, after=after)
+
+    def applied(self, topic: str, stream: str, append_id: UUID) -> Appended | None:
+        return self.store.applied(topic, stream, append_id)
+
+
+@pytest.fixture
+def store() -> LosingAnswers:
+    return LosingAnswers()
+
+
+@pytest.fixture
+def accounts(store: LosingAnswers) -> Repository[Account]:
+    """With one account, alice, who holds 100."""
+    accounts = Repository(store, Account)
+    alice = Account.open("alice", owner="Alice")
+    alice.deposit(100)
+    accounts.save(alice)
+    return accounts
+
+
+def test_a_saved_aggregate_is_loaded_as_it_was(accounts: Repository[Account]) -> None:
+    alice = accounts.get("alice")
+    assert (alice.id, alice.owner, alice.balance, alice.version) == ("alice", "Alice", 100, 2)
+    assert alice.pending == ()
+
+
+def test_a_stream_without_events_is_not_found(accounts: Repository[Account]) -> None:
+    with pytest.raises(StreamNotFound, match="'bob' in topic 'accounts'") as caught:
+        accounts.get("bob")
+    assert (caught.value.topic, caught.value.stream) == ("accounts", "bob")
+    with pytest.raises(InvalidStreamId):
+        accounts.get("")
+
+
+def test_saving_moves_the_version_and_clears_what_was_pending(
+    accounts: Repository[Account],
+) -> None:
+    alice = accounts.get("alice")
+    alice.deposit(1)
+    answer = accounts.save(alice)
+    assert (answer.stream, answer.version, len(answer.positions)) == ("alice", 3, 1)
+    assert (alice.version, alice.pending) == (3, ())
+    alice.deposit(1)
+    assert accounts.save(alice).version == 4
+
+
+def test_saving_nothing_appends_nothing(accounts: Repository[Account]) -> None:
+    alice = accounts.get("alice")
+    assert accounts.save(alice) == Appended("alice", 2, ())
+    assert accounts.submit(alice).result() == Appended("alice", 2, ())
+    assert accounts.get("alice").version == 2
+
+
+def test_of_two_who_change_one_stream_the_second_is_refused(accounts: Repository[Account]) -> None:
+    one, other = accounts.get("alice"), accounts.get("alice")
+    one.withdraw(100)
+    other.withdraw(100)
+    accounts.save(one)
+    with pytest.raises(ConcurrencyError) as caught:
+        accounts.save(other)
+    assert (caught.value.expected, caught.value.found) == (2, 3)
+    assert (other.version, len(other.pending)) == (2, 1)
+    assert accounts.get("alice").balance == 0
+
+
+def test_one_account_is_opened_once(accounts: Repository[Account]) -> None:
+    with pytest.raises(ConcurrencyError):
+        accounts.save(Account.open("alice", owner="Mallory"))
+    assert accounts.get("alice").owner == "Alice"
+
+
+def test_an_unknown_outcome_is_resolved_by_repeating_its_append_id(
+    accounts: Repository[Account], store: LosingAnswers
+) -> None:
+    alice = accounts.get("alice")
+    alice.deposit(1)
+    store.losing = 1
+    with pytest.raises(UnknownOutcome) as caught:
+        accounts.save(alice)
+    assert (alice.version, len(alice.pending)) == (2, 1)
+    answer = accounts.save(alice, append_id=caught.value.append_id)
+    assert (answer.repeated, answer.version) == (True, 3)
+    assert (alice.version, alice.pending) == (3, ())
+    assert accounts.get("alice").balance == 101
+
+
+def test_a_repeated_save_of_a_newer_state_loads_it_again(accounts: Repository[Account]) -> None:
+    once = uuid4()
+    with accounts.edit("alice", append_id=once) as alice:
+        alice.deposit(1)
+    accounts.execute("alice", lambda alice: alice.deposit(10))
+    with accounts.edit("alice", append_id=once) as alice:
+        alice.deposit(1)
+    assert (alice.balance, alice.version, alice.pending) == (111, 4, ())
+    assert accounts.get("alice").balance == 111
+
+
+def test_an_append_over_its_bounds_leaves_the_aggregate_as_it_was(
+    accounts: Repository[Account],
+) -> None:
+    alice = accounts.get("alice")
+    for _ in range(1_001):
+        alice.deposit(1)
+    with pytest.raises(AppendTooLarge):
+        accounts.save(alice)
+    assert (alice.version, len(alice.pending)) == (2, 1_001)
+
+
+def test_an_event_that_does_not_fit_leaves_the_aggregate_as_it_was(
+    accounts: Repository[Account],
+) -> None:
+    alice = accounts.get("alice")
+    alice.deposit(2**63)
+    with pytest.raises(EncodingError, match="amount"):
+        accounts.save(alice)
+    assert (alice.version, len(alice.pending)) == (2, 1)
+
+
+def test_submitting_moves_on_at_once(accounts: Repository[Account]) -> None:
+    alice = accounts.get("alice")
+    futures: list[Future[Appended]] = []
+    for _ in range(5):
+        alice.deposit(1)
+        futures.append(accounts.submit(alice))
+    assert (alice.version, alice.pending) == (7, ())
+    assert [future.result().version for future in futures] == [3, 4, 5, 6, 7]
+    assert accounts.get("alice").balance == 105
+
+
+def test_what_was_submitted_after_a_failed_append_fails_too(accounts: Repository[Account]) -> None:
+    alice = accounts.get("alice")
+    alice.deposit(2**63)
+    failed = accounts.submit(alice)
+    alice.deposit(1)
+    behind = accounts.submit(alice)
+    assert isinstance(failed.exception(), EncodingError)
+    assert isinstance(behind.exception(), VersionAhead)
+    assert accounts.get("alice").balance == 100
+
+
+def test_an_edit_is_saved_when_its_block_ends(accounts: Repository[Account]) -> None:
+    with accounts.edit("alice") as alice:
+        alice.withdraw(30)
+        assert accounts.get("alice").balance == 100
+    assert (alice.version, alice.pending) == (3, ())
+    assert accounts.get("alice").balance == 70
+
+
+def test_an_edit_whose_block_raises_appends_nothing(accounts: Repository[Account]) -> None:
+    with pytest.raises(ValueError, match="not 500"):  # noqa: PT012, SIM117 - one edit, two steps
+        with accounts.edit("alice") as alice:
+            alice.withdraw(30)
+            alice.withdraw(500)
+    assert accounts.get("alice").version == 2
+
+
+def test_an_edit_that_records_nothing_appends_nothing(accounts: Repository[Account]) -> None:
+    with accounts.edit("alice"):
+        pass
+    assert accounts.get("alice").version == 2
+
+
+def test_an_edit_of_no_stream_does_not_begin_one(accounts: Repository[Account]) -> None:
+    with pytest.raises(StreamNotFound), accounts.edit("bob") as bob:
+        bob.deposit(1)
+
+
+def test_an_edit_is_one_attempt(accounts: Repository[Account]) -> None:
+    with pytest.raises(ConcurrencyError):  # noqa: PT012, SIM117 - one edit, two steps
+        with accounts.edit("alice") as alice:
+            alice.deposit(1)
+            accounts.execute("alice", lambda other: other.deposit(10))
+    assert accounts.get("alice").balance == 110
+
+
+def test_a_command_is_executed_on_the_aggregate_as_it_is_now(
+    accounts: Repository[Account],
+) -> None:
+    answer = accounts.execute("alice", lambda alice: alice.withdraw(30))
+    assert (answer.version, answer.repeated) == (3, False)
+    assert accounts.get("alice").balance == 70
+
+
+def test_a_command_that_refuses_appends_nothing(accounts: Repository[Account]) -> None:
+    with pytest.raises(ValueError, match="not 500"):
+        accounts.execute("alice", lambda alice: alice.withdraw(500), attempts=3)
+    assert accounts.get("alice").version == 2
+
+
+def test_a_conflict_loads_and_calls_the_command_again(accounts: Repository[Account]) -> None:
+    seen: list[int] = []
+
+    def withdraw(alice: Account) -> None:
+        seen.append(alice.balance)
+        if len(seen) < 3:  # somebody else is quicker
+            accounts.execute("alice", lambda other: other.deposit(10))
+        alice.withdraw(alice.balance)
+
+    accounts.execute("alice", withdraw, attempts=3)
+    assert seen == [100, 110, 120]
+    assert accounts.get("alice").balance == 0
+
+
+def test_a_conflict_at_the_last_attempt_is_the_callers(accounts: Repository[Account]) -> None:
+    seen: list[int] = []
+
+    def deposit(alice: Account) -> None:
+        seen.append(alice.balance)
+        accounts.execute("alice", lambda other: other.deposit(10))
+        alice.deposit(1)
+
+    with pytest.raises(ConcurrencyError):
+        accounts.execute("alice", deposit, attempts=2)
+    assert seen == [100, 110]
+    with pytest.raises(ValueError, match="at least 1 attempt"):
+        accounts.execute("alice", deposit, attempts=0)
+
+
+def test_a_command_whose_id_was_applied_is_not_called_again(accounts: Repository[Account]) -> None:
+    once = uuid4()
+    first = accounts.execute("alice", lambda alice: alice.deposit(1), append_id=once)
+
+    def never(_: Account) -> None:
+        raise AssertionError("called")
+
+    again = accounts.execute("alice", never, append_id=once)
+    assert again.repeated
+    assert (again.version, again.positions) == (first.version, first.positions)
+
+
+def test_repeating_the_id_of_a_lost_answer_applies_the_command_once(
+    accounts: Repository[Account], store: LosingAnswers
+) -> None:
+    store.losing = 1
+    with pytest.raises(UnknownOutcome) as caught:
+        accounts.execute("alice", lambda alice: alice.deposit(1))
+    answer = accounts.execute(
+        "alice", lambda alice: alice.deposit(1), append_id=caught.value.append_id
+    )
+    assert (answer.repeated, answer.version) == (True, 3)
+    assert accounts.get("alice").balance == 101
+
+
+def test_the_time_of_an_event_is_kept(accounts: Repository[Account], store: LosingAnswers) -> None:
+    alice = accounts.get("alice")
+    alice.record(MoneyDeposited(amount=1))
+    (when,) = alice.pending_times
+    accounts.save(alice)
+    (recorded,) = store.read(Account.topic, "alice", after=2)
+    assert recorded.time == when
