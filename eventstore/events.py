@@ -22,7 +22,8 @@ class Event(BaseModel):
 
     Fields are int (64 bits), float, bool, str, UUID, date, an aware datetime, an enum, or
     Optional of one of these, with any of pydantic's constraints. Datetimes are brought to UTC,
-    so that an event reads the same when it is recorded and when it comes from the log.
+    so that an event reads the same when it is recorded and when it comes from the log. An enum
+    is stored by the names of its members, whatever their values are.
 
     Raises (where the class is defined):
         DefinitionError: The stored name is missing or not an Avro full name, or the class is

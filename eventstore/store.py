@@ -15,10 +15,11 @@ from uuid import UUID, uuid4
 from eventstore.errors import InvalidAppend, InvalidStreamId
 from eventstore.events import Event
 
-E = TypeVar("E", bound=Event, covariant=True)
+E = TypeVar("E", bound=Event, covariant=True)  # noqa: PLC0105 - shown in every signature
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)
+INT64: Final = 2**63
 
 
 class Position(NamedTuple):
@@ -43,9 +44,9 @@ class Recorded(NamedTuple, Generic[E]):
     offset: int
     append: bytes
     """The 16 bytes of the append id."""
-    index: int
+    index: int  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
     """The event's place within its append, from 0."""
-    count: int
+    count: int  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
     """The number of events in its append."""
 
     @property
@@ -132,6 +133,10 @@ class Append:
                 self.stream,
                 f"it has {len(self.events)} events and {len(self.times)} times",
                 "give one time for each event, or none",
+            )
+        if self.times and not -INT64 <= min(self.times) <= max(self.times) < INT64:
+            raise InvalidAppend(
+                self.stream, "a time is not one of 64 bits", "give microseconds since 1970"
             )
         number = expected_number(self.expected)
         if number is not None and number < 0:
