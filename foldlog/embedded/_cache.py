@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+import shutil
+import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,3 +39,12 @@ def one_at_a_time(folder: Path) -> Generator[None]:
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def scratch(folder: Path) -> Generator[Path]:
+    """A folder to make things in that are then moved into this one; hold `one_at_a_time` for it."""
+    for stale in folder.glob(".scratch-*"):  # its maker was killed, since the lock is ours
+        shutil.rmtree(stale, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".scratch-") as made:
+        yield Path(made)

@@ -1,13 +1,12 @@
 """Kafka's jars: which ones, by coordinates and SHA-256, and how they come into the cache."""
 
 import hashlib
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from foldlog.embedded._cache import cache_folder, one_at_a_time
+from foldlog.embedded._cache import cache_folder, one_at_a_time, scratch
 from foldlog.embedded.errors import ChecksumMismatch, DownloadFailed, EmbeddedExtraMissing
 
 KAFKA_VERSION = "4.3.1"
@@ -57,7 +56,7 @@ def fetch(say: Callable[[str], None]) -> list[Path]:
             if missing:
                 _download(missing, folder, say)
     for jar in jars:
-        _check(jar, folder / jar.name)
+        _check(jar, folder / jar.name, folder / jar.name)
     return [folder / jar.name for jar in jars]
 
 
@@ -67,10 +66,10 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _check(jar: Jar, file: Path) -> None:
+def _check(jar: Jar, file: Path, place: Path) -> None:
     found = sha256_of(file)
     if found != jar.sha256:
-        raise ChecksumMismatch(file, jar.sha256, found)
+        raise ChecksumMismatch(place, jar.sha256, found)
 
 
 def _download(missing: list[Jar], folder: Path, say: Callable[[str], None]) -> None:
@@ -79,21 +78,21 @@ def _download(missing: list[Jar], folder: Path, say: Callable[[str], None]) -> N
     except ModuleNotFoundError as error:
         raise EmbeddedExtraMissing("jgo") from error
     say(f"Fetching Apache Kafka {KAFKA_VERSION} once ({len(missing)} jars) into {folder}")
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as fetching:
-        context = MavenContext(repo_cache=Path(fetching), timeout=_SECONDS_PER_REQUEST)
+    with scratch(folder) as fetching, ThreadPoolExecutor(_AT_ONCE) as pool:
+        context = MavenContext(repo_cache=fetching, timeout=_SECONDS_PER_REQUEST)
 
         def place(jar: Jar) -> None:
             component = context.project(jar.group, jar.artifact).at_version(jar.version)
             file = component.artifact().resolve()
-            _check(jar, file)
+            _check(jar, file, folder / jar.name)
             file.rename(folder / jar.name)
 
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            placed = [pool.submit(place, jar) for jar in missing]
-            try:
-                for place_one in placed:
-                    place_one.result()
-            except (OSError, RuntimeError) as error:
-                pool.shutdown(cancel_futures=True)
-                names = [jar.name for jar in missing if not (folder / jar.name).exists()]
-                raise DownloadFailed(names or [missing[0].name], folder, str(error)) from error
+        placed = [pool.submit(place, jar) for jar in missing]
+        try:
+            for place_one in placed:
+                place_one.result()
+        except (OSError, RuntimeError) as error:
+            still = [jar.name for jar in missing if not (folder / jar.name).exists()]
+            raise DownloadFailed(still or [missing[0].name], folder, str(error)) from error
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -49,8 +49,9 @@ class ChecksumMismatch(EmbeddedError):
     def __init__(self, file: Path, expected: str, found: str) -> None:
         self.file, self.expected, self.found = file, expected, found
         super().__init__(
-            f"{file}: expected SHA-256 {expected}, found {found}. Delete the file and start again; "
-            "if it comes back so, somebody between you and the registry changes it"
+            f"{file}: expected SHA-256 {expected}, found {found}. Delete the file if it "
+            "is there, and start again to fetch it anew; if that fails too, something between this "
+            "machine and the registry changes files"
         )
 
 

@@ -190,7 +190,8 @@ def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     paths = [str(Path(__file__).parents[2]), *filter(None, [kept.get("PYTHONPATH")])]
     # Java reads file names in the locale's encoding, and under plain C that is ASCII.
-    return kept | {"PYTHONPATH": os.pathsep.join(paths), "LC_ALL": "C.UTF-8"}
+    locale = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"
+    return kept | {"PYTHONPATH": os.pathsep.join(paths), "LC_ALL": locale}
 
 
 def _start_supervisor(plan: Plan, lock_file: int) -> subprocess.Popen[str]:
