@@ -89,8 +89,8 @@ def statements(
     return Statements(
         lock=sql.SQL(
             "SELECT pg_advisory_xact_lock(%s, h) FROM (SELECT DISTINCT"
-            " hash_record(k) & {} AS h FROM {} ORDER BY h OFFSET 0) AS s"
-        ).format(sql.Literal(LOCKS - 1), given),
+            " hash_record(ROW({})) & {} AS h FROM {} ORDER BY h OFFSET 0) AS s"
+        ).format(_listed(key, "k.{}"), sql.Literal(LOCKS - 1), given),
         load=sql.SQL("SELECT {} FROM {} AS t JOIN {} ON {}").format(
             _listed(columns, "t.{}"), target, given, match
         ),

@@ -17,6 +17,9 @@ ProjectionError
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+_LISTED: Final = 10
 
 
 class ProjectionError(Exception):
@@ -152,7 +155,7 @@ class Stop:
 
     def __str__(self) -> str:
         event = self.event_id or "an event"
-        cause = f"{type(self.cause).__name__}: {self.cause}"
+        cause = f"{type(self.cause).__name__}: {self.cause}".partition("\n")[0]
         return f"{self.topic}[{self.partition}]@{self.offset}, event {event}: {cause}"
 
 
@@ -161,7 +164,8 @@ class ProjectionStopped(ProjectionError):
 
     def __init__(self, projection: str, stops: Sequence[Stop]) -> None:
         self.projection, self.stops = projection, tuple(stops)
-        listed = "".join(f"\n  {stop}" for stop in stops)
+        listed = "".join(f"\n  {stop}" for stop in self.stops[:_LISTED])
+        listed += f"\n  and {len(stops) - _LISTED} more" if len(stops) > _LISTED else ""
         super().__init__(
             f"expected every event to be applied to {projection!r}; found {len(stops)} that "
             f"could not be:{listed}\nmend the projection or its data and start again: "

@@ -106,7 +106,7 @@ def _ensure_function(db: Connection[TupleRow]) -> None:
 
 def _refuse_taken(db: Connection[TupleRow], projection: str, schema: str, name: str) -> None:
     row = db.execute(
-        "SELECT c.relkind, convert_from(t.tgargs, 'UTF8') FROM pg_class c"
+        "SELECT split_part(encode(t.tgargs, 'escape'), '\\000', 1) FROM pg_class c"
         " JOIN pg_namespace n ON n.oid = c.relnamespace"
         " LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgname = %s"
         " WHERE n.nspname = %s AND c.relname = %s",
@@ -114,7 +114,7 @@ def _refuse_taken(db: Connection[TupleRow], projection: str, schema: str, name: 
     ).fetchone()
     if row is None:
         return
-    owner = str(row[1] or "").rstrip("\0")
+    (owner,) = row
     if owner != projection:
         taken = f"a view of the projection {owner!r}" if owner else "something that is not ours"
         raise ViewError(
