@@ -1,8 +1,7 @@
 """Runs the toolkit's migrations on the connection that `foldlog.migrations` hands over."""
 
-from sqlalchemy import Connection
-
 from alembic import context
+from sqlalchemy import Connection
 
 connection = context.config.attributes["connection"]
 if not isinstance(connection, Connection):

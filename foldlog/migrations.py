@@ -5,10 +5,10 @@ The migrations stand in ``alembic/`` in a checkout, and in ``foldlog/_migrations
 
 from pathlib import Path
 
-from sqlalchemy import text
-
 from alembic import command
 from alembic.config import Config
+from sqlalchemy import text
+
 from eventstore.postgres import address
 
 _LOCK = 0x666F6C646C6F67  # "foldlog": one upgrade at a time per database
