@@ -5,12 +5,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import psycopg
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from eventstore.errors import TopicRecreated
 from eventstore.postgres import address, checkpoints
 from eventstore.postgres.checkpoints import Checkpoint
 
@@ -23,9 +25,9 @@ class Stored(enum.Enum):
 
     COMMITTED = "committed"
     FAILED = "failed"
-    """It is not stored, and the row is where it was: try again later."""
+    """It is not known to be stored: the next one stores it again, and finds out."""
     FENCED = "fenced"
-    """The row is another writer's, or was moved back: this session must end."""
+    """The row is a later writer's, or was moved back: this session must end."""
 
 
 Report = Callable[[Checkpoint, Stored], None]
@@ -47,48 +49,51 @@ class Checkpointer:
         """Store a checkpoint soon; at most one of a partition may be on its way."""
         self._queue.put(checkpoint)
 
-    def close(self) -> None:
-        """Store what was given, then end."""
+    def close(self, seconds: float) -> None:
+        """Store what was given, then end, after at most ``seconds``: a silent server is left."""
         self._queue.put(None)
-        self._thread.join()
+        self._thread.join(seconds)
 
     def _run(self) -> None:
         while (checkpoint := self._queue.get()) is not None:
             self._report(checkpoint, self._stored(checkpoint))
-        if self._connection is not None:
-            self._connection.close()
+        self._disconnect()
 
     def _stored(self, checkpoint: Checkpoint) -> Stored:
         try:
             return self._write(checkpoint)
-        except psycopg.Error:
-            return self._resolve(checkpoint)
+        except TopicRecreated:
+            return Stored.FENCED
+        except psycopg.Error:  # a commit that was lost is met by the next one, in `_moved`
+            self._disconnect()
+            return Stored.FAILED
 
     def _write(self, checkpoint: Checkpoint) -> Stored:
         connection = self._opened()
         with connection.transaction():
-            if not checkpoints.write(connection, checkpoint):
+            if not self._moved(connection, checkpoint):
                 return Stored.FENCED  # nothing was written
             self._forget(connection)
         return Stored.COMMITTED
 
-    def _resolve(self, checkpoint: Checkpoint) -> Stored:
-        """The outcome is unknown: the row, read locked, says it."""
-        self._connection = None
-        try:
-            connection = self._opened()
-            with connection.transaction():
-                position = checkpoints.read(connection, checkpoint.key, locked=True)
-        except psycopg.Error:
-            return Stored.FAILED
-        if position == checkpoint.position:
-            return Stored.COMMITTED
-        return Stored.FAILED if position.next_offset == checkpoint.expected else Stored.FENCED
+    def _moved(self, connection: Connection[TupleRow], checkpoint: Checkpoint) -> bool:
+        """Store it where it was expected to follow, or where the row, read locked, stands."""
+        if checkpoints.write(connection, checkpoint):
+            return True
+        found = checkpoints.read(connection, checkpoint.key, locked=True)
+        if not checkpoint.may_follow(found):
+            return False
+        return checkpoints.write(connection, replace(checkpoint, expected=found.next_offset))
 
     def _opened(self) -> Connection[TupleRow]:
-        if self._connection is None or self._connection.broken:
+        if self._connection is None:
             self._connection = address.connect(self._postgres)
         return self._connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     def _forget(self, connection: Connection[TupleRow]) -> None:
         if time.monotonic() - self._forgotten_at > FORGET_EVERY_SECONDS:

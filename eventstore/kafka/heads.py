@@ -20,7 +20,7 @@ class Heads:
 
     def __init__(self, checkpoint: int = 0) -> None:
         self.limit = HEADS_CACHED
-        """Bounds each of both, as soon as checkpoints allow."""
+        """Bounds each of both, as soon as checkpoints allow; at least 1."""
         self.checkpoint = checkpoint
         self.tips: OrderedDict[str, Tip] = OrderedDict()
         self.applied: OrderedDict[bytes, Applied] = OrderedDict()
@@ -30,6 +30,11 @@ class Heads:
         """No append id stands in PostgreSQL alone."""
         self.fresh_tips: dict[str, Tip] = {}
         self.fresh_applied: dict[bytes, Applied] = {}
+
+    @property
+    def crowded(self) -> bool:
+        """Whether it has outgrown its limit, above a checkpoint that may have moved since."""
+        return len(self.tips) > self.limit or len(self.applied) > self.limit
 
     def note(self, stream: str, append: bytes, version: int, count: int, last_offset: int) -> None:
         """Take note of an append that became valid."""
@@ -52,9 +57,14 @@ class Heads:
     def keep(self, stream: str, append: bytes, tip: Tip | None, applied: Applied | None) -> None:
         """Keep what was looked up; what memory already holds is newer, and wins."""
         if tip is not None:
-            self.tips.setdefault(stream, tip)
+            known = self.tips.setdefault(stream, tip)
+            if known.first_offset == NO_OFFSET:
+                self.tips[stream] = known._replace(first_offset=tip.first_offset)
+            self.tips.move_to_end(stream)
         if applied is not None:
             self.applied.setdefault(append, applied)
+            self.applied.move_to_end(append)
+        self._forget()
 
     def take_fresh(self) -> tuple[dict[str, Tip], dict[bytes, Applied]]:
         """What the next checkpoint must store, given away once."""
@@ -68,12 +78,16 @@ class Heads:
         self.fresh_applied = {**applied, **self.fresh_applied}
 
     def checkpointed(self, offset: int) -> None:
-        """A checkpoint up to ``offset`` is committed: forget what is over the limit below it."""
+        """A checkpoint up to ``offset`` is committed: what is below it may be forgotten."""
         self.checkpoint = offset
-        while len(self.tips) > self.limit and self._oldest_tip() < offset:
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget the oldest over the limit, but for what no checkpoint holds yet."""
+        while len(self.tips) > self.limit and self._oldest_tip() < self.checkpoint:
             self.tips.popitem(last=False)
             self.tips_whole = False
-        while len(self.applied) > self.limit and self._oldest_applied() < offset:
+        while len(self.applied) > self.limit and self._oldest_applied() < self.checkpoint:
             self.applied.popitem(last=False)
             self.applied_whole = False
 

@@ -14,7 +14,8 @@ import enum
 import random
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from eventstore.defaults import HEADS_CACHED
@@ -23,7 +24,7 @@ from eventstore.errors import (
     ConcurrencyError,
     DeliveryFailed,
     EventStoreError,
-    UnknownOutcome,
+    UnreadablePartition,
     VersionAhead,
 )
 from eventstore.kafka.checkpointer import Stored
@@ -84,6 +85,8 @@ class Partition:
         """What is known of the log while the partition is not served."""
         self.claiming: bytes | None = None
         """The writer id of the claim on its way."""
+        self.trouble: str | None = None
+        """Why it could not be claimed, the last time that was tried."""
         self.retry_at = 0.0
         self.checkpointed_at = 0.0
         self.checkpointing = False
@@ -109,10 +112,8 @@ class Partition:
 
     @property
     def busy(self) -> bool:
-        """Whether somebody waits for something that is still to happen here."""
-        return bool(
-            self.waiting or self._by_id or self.checkpointing or self.phase is Phase.DOUBTING
-        )
+        """Whether an append waits for something that is still to happen here."""
+        return bool(self.waiting or self._by_id or self.phase is Phase.DOUBTING)
 
     @property
     def heads(self) -> Heads:
@@ -126,8 +127,8 @@ class Partition:
     def claimed(self, session: Session[AppendRequest], restored: Restored) -> None:
         """The claim was accepted: serve."""
         self.session, self._heads, self.restored = session, restored.heads, None
-        self.heads.limit = HEADS_CACHED // self.partitions
-        self.claiming = None
+        self.heads.limit = max(1, HEADS_CACHED // self.partitions)
+        self.claiming = self.trouble = None
         self._report = self._transport.reporter(session)
         self.phase = Phase.SERVING
         self.checkpointed_at = time.monotonic()
@@ -140,15 +141,53 @@ class Partition:
         self.phase = Phase.IDLE
 
     def give_up(self, why: str, *, older_than: float = 0.0) -> None:
-        """Answer the appends that have waited for a claim for too long."""
+        """Answer what has waited here for too long."""
         limit = time.monotonic() - older_than
-        kept = [each for each in self.waiting if each.since > limit]
-        given_up = [each for each in self.waiting if each.since <= limit]
-        self.waiting = deque(kept)
-        for request in given_up:
-            request.refuse(UnknownOutcome(request.append.stream, request.append.append_id, why))
+        waiting, self.waiting = self.waiting, deque[AppendRequest]()
+        for request in waiting:
+            if request.since > limit:
+                self.waiting.append(request)
+            else:
+                request.refuse(request.unknown(why))
+        for question in self.take_questions():
+            if question.since > limit:
+                self.questions.append(question)
+            else:
+                question.refuse(UnreadablePartition(self.key.topic, self.key.partition, why))
 
     # 2. decide and send
+
+    def serve_waiting(
+        self, found: Mapping[LookUp, Found | None], *, room: Callable[[], bool]
+    ) -> None:
+        """Decide what waits, in order; an append that must wait on holds back its stream's."""
+        waiting, self.waiting = self.waiting, deque[AppendRequest]()
+        held: list[AppendRequest] = []
+        streams: set[str] = set()
+        while waiting and self.serving and room():
+            request = waiting.popleft()
+            stream = request.append.stream
+            if stream in streams or not self._informed(request, found):
+                held.append(request)
+                streams.add(stream)
+            elif not self.serve(request):
+                held.append(request)
+                break
+        self.waiting.extendleft(reversed([*held, *waiting]))
+
+    def answer_questions(self, found: Mapping[LookUp, Found | None]) -> None:
+        """Answer the questions that memory, or what was looked up, can answer."""
+        for question in self.take_questions():
+            if self.serving and (question.known(self.heads) or self._use(question.look_up, found)):
+                question.answer(self.heads, found)
+            else:
+                self.questions.append(question)
+
+    def _informed(self, request: AppendRequest, found: Mapping[LookUp, Found | None]) -> bool:
+        return not self.needs_look_up(request) or self._use(self.look_up_of(request), found)
+
+    def _use(self, look_up: LookUp, found: Mapping[LookUp, Found | None]) -> bool:
+        return look_up in found and self.accept(look_up, found[look_up])
 
     def unknown(self) -> Iterator[LookUp]:
         """What must be looked up before all that waits can be answered."""
@@ -210,7 +249,10 @@ class Partition:
             return True
         first = self._by_id.get(request.id)
         if first is not None:
-            first.waiters.append(request)
+            if first.append.stream == request.append.stream:
+                first.waiters.append(request)
+            else:  # what it is told depends on what becomes of the first
+                self._blocked.setdefault(first.append.stream, []).append(request)
             return True
         if request.undelivered is not None:
             return self._serve_alone(request)
@@ -266,7 +308,7 @@ class Partition:
             records = encode_append(
                 self._encoder, append, session=session, version=version, previous=previous
             )
-        except EventStoreError as error:  # nothing was sent
+        except Exception as error:  # noqa: BLE001 - an event's fault is its append's alone
             request.refuse(error)
             return
         count = len(records)
@@ -277,6 +319,8 @@ class Partition:
         session.in_flight.append(sent)
         session.next_sequence = last_sequence + 1
         self._transport.send(self.key, session, append, records, report)
+        if not session.serving:
+            request.failed(str(session.reason))
 
     # 3. acknowledge
 
@@ -308,9 +352,7 @@ class Partition:
         session = self.session
         if session is None:
             return
-        again = [sent.request for sent in session.in_flight]
-        for request in again:
-            request.doubts += 1
+        again = [each for sent in session.in_flight for each in sent.request.doubt()]
         for blocked in self._blocked.values():
             again.extend(blocked)
         self.waiting.extendleft(reversed(again))
@@ -351,21 +393,26 @@ class Partition:
 
     # questions, and the end
 
+    def refuse_waiting(self, error: EventStoreError) -> None:
+        """What waits cannot be decided, and waiting does not help."""
+        waiting, self.waiting = self.waiting, deque[AppendRequest]()
+        for request in waiting:
+            request.refuse(request.unknown(str(error)) if request.doubted else error)
+        for question in self.take_questions():
+            question.refuse(error)
+
     def take_questions(self) -> list[Question[Any]]:
         """The questions that wait, given away once."""
         taken, self.questions = self.questions, []
         return taken
 
-    def refuse_everything(self, error: Exception) -> None:
+    def refuse_everything(self, error: EventStoreError) -> None:
         """The store is closed or has failed: nobody waits for an answer that will not come."""
-        requests = {id(each): each for each in self.waiting}
-        for blocked in self._blocked.values():
-            requests.update((id(each), each) for each in blocked)
-        for request in requests.values():
-            request.refuse(error)
-        for request in self._by_id.values():
-            append = request.append
-            request.refuse(UnknownOutcome(append.stream, append.append_id, str(error)))
-        self.waiting, self._blocked, self._by_id = deque(), {}, {}
-        for question in self.take_questions():
-            question.future.set_exception(error)
+        if self.session is not None:
+            self.session.doubt(str(error))  # reports that still come change nothing
+        in_flight, self._by_id = self._by_id.values(), {}
+        blocked, self._blocked = self._blocked.values(), {}
+        for request in in_flight:
+            request.refuse(request.unknown(str(error)))
+        self.waiting.extend(chain.from_iterable(blocked))
+        self.refuse_waiting(error)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
+from eventstore.errors import UnknownOutcome
 from eventstore.kafka.heads import Heads
 from eventstore.postgres.checkpoints import Applied, Found, LookUp
 from eventstore.store import Append, Appended, Position, expected_number
@@ -17,11 +18,12 @@ class AppendRequest:
 
     __slots__ = (
         "append",
-        "doubts",
+        "doubted",
         "expected",
         "failures",
         "future",
         "id",
+        "needs_id",
         "partition",
         "release",
         "since",
@@ -42,45 +44,60 @@ class AppendRequest:
         self.since = time.monotonic()
         self.waiters: list[AppendRequest] = []
         """Requests with the same append id that came while this one was in flight."""
-        self.doubts = 0
-        """How often it was in flight when a session fell into doubt."""
+        self.needs_id = not append.first_try
+        """Whether its id may stand in the log already."""
+        self.doubted = False
+        """It was in flight when a session fell into doubt: the log alone knows its outcome."""
         self.failures = 0
         """How often its own delivery failed."""
         self.undelivered: str | None = None
         """Why its own delivery failed, if that was what broke its session."""
 
-    @property
-    def needs_id(self) -> bool:
-        """Whether its id may stand in the log already."""
-        return self.doubts > 0 or not self.append.first_try
-
-    def answer(self, version: int, last_offset: int, *, repeated: bool = False) -> None:
+    def answer(self, version: int, last_offset: int) -> None:
         """It is in the log for good, its last event at ``last_offset``."""
-        count = len(self.append.events)
-        applied = Applied(self.append.stream, version, count, last_offset)
-        appended = appended_of(self.append.topic, self.partition, applied, repeated=repeated)
-        self.future.set_result(appended)
-        self._done()
+        applied = Applied(self.append.stream, version, len(self.append.events), last_offset)
+        self._give(appended_of(self.append.topic, self.partition, applied, repeated=False))
         for waiter in self.waiters:
-            waiter.answer(version, last_offset, repeated=True)
+            waiter.repeat(applied)
 
     def repeat(self, applied: Applied) -> None:
-        """Its id was applied before: the first answer again."""
-        self.future.set_result(
-            appended_of(self.append.topic, self.partition, applied, repeated=True)
-        )
-        self._done()
+        """Its id stands in the log: the first answer again, or its own, late, after doubt."""
+        repeated = not self.doubted
+        self._give(appended_of(self.append.topic, self.partition, applied, repeated=repeated))
 
     def refuse(self, error: Exception) -> None:
         """It was not acknowledged; the error says whether that is final."""
-        self.future.set_exception(error)
-        self._done()
+        self._give(error)
         for waiter in self.waiters:
             waiter.refuse(error)
 
-    def _done(self) -> None:
+    def failed(self, why: str) -> None:
+        """Its own delivery failed, which broke its session."""
+        self.undelivered = why
+        self.failures += 1
+
+    def doubt(self) -> "list[AppendRequest]":
+        """Its session is over; gives it and who shared its answer, each to be decided anew."""
+        again, self.waiters = [self, *self.waiters], []
+        self.doubted = True
+        for request in again:
+            request.needs_id = True
+        return again
+
+    def unknown(self, why: str) -> UnknownOutcome:
+        """The error that says that the log alone knows."""
+        return UnknownOutcome(self.append.stream, self.append.append_id, why)
+
+    def _give(self, outcome: Appended | Exception) -> None:
+        """Make room first: who is called back may append again."""
+        if self.future.done():
+            return
         if self.release is not None:
             self.release()
+        if isinstance(outcome, Appended):
+            self.future.set_result(outcome)
+        else:
+            self.future.set_exception(outcome)
 
 
 def appended_of(topic: str, partition: int, applied: Applied, *, repeated: bool) -> Appended:
@@ -99,33 +116,29 @@ def appended_of(topic: str, partition: int, applied: Applied, *, repeated: bool)
 class Question(Generic[T]):
     """Something asked about a stream or an append id, answered between appends.
 
-    ``from_memory`` answers from the heads; ``whole`` says whether None from there means that
-    there is none. Where it does not, ``from_found`` answers from what PostgreSQL holds.
+    ``known`` says whether memory alone can answer; if not, PostgreSQL is asked for ``look_up``.
+    ``answered`` answers from both: memory is newer, and wins.
     """
 
-    __slots__ = ("from_found", "from_memory", "future", "look_up", "whole")
+    __slots__ = ("answered", "future", "known", "look_up", "since")
 
     def __init__(
         self,
         look_up: LookUp,
         *,
-        from_memory: Callable[[Heads], T | None],
-        whole: Callable[[Heads], bool],
-        from_found: Callable[[Found], T | None],
+        known: Callable[[Heads], bool],
+        answered: Callable[[Heads, Found | None], T | None],
     ) -> None:
         self.look_up = look_up
-        self.from_memory = from_memory
-        self.whole = whole
-        self.from_found = from_found
+        self.known = known
+        self.answered = answered
+        self.since = time.monotonic()
         self.future: Future[T | None] = Future()
 
-    def known(self, heads: Heads) -> bool:
-        """Whether memory can answer."""
-        return self.whole(heads) or self.from_memory(heads) is not None
-
     def answer(self, heads: Heads, found: Mapping[LookUp, Found | None]) -> None:
-        """Answer from memory, which is newer, or from what was looked up."""
-        answer = self.from_memory(heads)
-        if answer is None and (row := found.get(self.look_up)) is not None:
-            answer = self.from_found(row)
-        self.future.set_result(answer)
+        """Answer from memory, and from what was looked up."""
+        self.future.set_result(self.answered(heads, found.get(self.look_up)))
+
+    def refuse(self, error: Exception) -> None:
+        """It cannot be answered."""
+        self.future.set_exception(error)

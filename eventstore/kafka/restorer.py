@@ -13,7 +13,16 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from eventstore.defaults import CONNECT_SECONDS
-from eventstore.errors import CheckpointFenced, OffsetGone, UnreadablePartition
+from eventstore.errors import (
+    CheckpointFenced,
+    OffsetGone,
+    PartitionsChanged,
+    StoreClosed,
+    TopicMissing,
+    TopicRecreated,
+    UnreadablePartition,
+)
+from eventstore.kafka._admin import Admin
 from eventstore.kafka.header import Header
 from eventstore.kafka.heads import Heads
 from eventstore.kafka.messages import header_of
@@ -35,6 +44,9 @@ class Restored:
 
     rule: ReaderRule[tuple[int, bytes, Header]]
     heads: Heads
+    begin: LogPosition
+    """Where it was begun; the record before it is compared when it is read."""
+    compared: bool
 
 
 class Restorer:
@@ -43,8 +55,16 @@ class Restorer:
     def __init__(self, settings: KafkaSettings, postgres: str | None) -> None:
         self._settings = settings
         self._postgres = postgres
+        self._admin = Admin(settings)
         self._consumer: Consumer | None = None
         self._connection: Connection[TupleRow] | None = None
+        self._stopped = False
+        self.seen = 0.0
+        """When something last moved here, by the monotonic clock."""
+
+    def stop(self) -> None:
+        """Let what runs end soon, with an error; called from another thread."""
+        self._stopped = True
 
     def close(self) -> None:
         """Close the consumer and the connection."""
@@ -58,16 +78,20 @@ class Restorer:
 
         Raises:
             TopicRecreated: The checkpoint is of another topic of this name.
-            LogError: The log does not give what stands between.
+            OffsetGone: The checkpoint is not of this log: it was truncated.
+            UnreadablePartition: The log does not give what stands between.
         """
-        if restored is None:
+        self.seen = time.monotonic()
+        if restored is None or (self._postgres and restored.heads.crowded):
             restored = self._begin(self._position(key))
         where = TopicPartition(key.topic, key.partition)
         _, end = self._opened().get_watermark_offsets(where, timeout=CONNECT_SECONDS, cached=False)
         self._read(key, restored, end)
         return restored
 
-    def confirm(self, key: PartitionKey, restored: Restored, claim: LogPosition) -> Restored | None:
+    def confirm(
+        self, key: PartitionKey, restored: Restored, claim: LogPosition, *, partitions: int
+    ) -> Restored | None:
         """Read up to our claim, then the checkpoint's row; None: another writer was quicker.
 
         ``claim`` is where a reader stands right after our claim if it was accepted. Only then
@@ -76,10 +100,13 @@ class Restorer:
 
         Raises:
             CheckpointFenced: A writer with a later epoch has stored a checkpoint.
+            TopicRecreated, PartitionsChanged: The topic is not the one that we knew.
         """
+        self.seen = time.monotonic()
         self._read(key, restored, claim.next_offset)
         if restored.rule.position != claim:
             return None
+        self._check_topic(key, partitions)
         position = self._position(key, create=True)
         if position.epoch > claim.epoch or position.next_offset > claim.next_offset:
             raise CheckpointFenced(key.topic, key.partition, claim.epoch, position.epoch)
@@ -90,16 +117,38 @@ class Restorer:
             restored.heads.checkpointed(position.next_offset)
         return restored
 
-    def look_up(self, wanted: Sequence[LookUp]) -> dict[LookUp, Found | None]:
-        """Heads and append ids that are not in memory."""
+    def look_up(
+        self, key: PartitionKey, restored: Restored, wanted: Sequence[LookUp]
+    ) -> dict[LookUp, Found | None]:
+        """Heads and append ids that are not in memory.
+
+        Raises:
+            UnreadablePartition: The database went back behind what was read from it.
+        """
         if not wanted or self._postgres is None:
             return {}
         connection = self._connected(self._postgres)
         with connection.transaction():
-            return dict(zip(wanted, checkpoints.look_up(connection, wanted), strict=True))
+            rows = checkpoints.look_up(connection, wanted)
+        for row in rows:
+            if row is None or row.next_offset < restored.heads.checkpoint:
+                why = "its checkpoint in PostgreSQL went back; try again"
+                raise UnreadablePartition(key.topic, key.partition, why)
+        return dict(zip(wanted, rows, strict=True))
 
     def _begin(self, position: LogPosition) -> Restored:
-        return Restored(ReaderRule(position), Heads(position.next_offset))
+        return Restored(
+            ReaderRule(position), Heads(position.next_offset), position, not position.next_offset
+        )
+
+    def _check_topic(self, key: PartitionKey, partitions: int) -> None:
+        described = self._admin.describe(key.topic)
+        if described is None:
+            raise TopicMissing(key.topic, key.topic_id)
+        if described.topic_id != key.topic_id:
+            raise TopicRecreated(key.topic, key.topic_id, described.topic_id)
+        if described.partitions != partitions:
+            raise PartitionsChanged(key.topic, partitions, described.partitions)
 
     def _position(self, key: PartitionKey, *, create: bool = False) -> LogPosition:
         if self._postgres is None:
@@ -121,25 +170,31 @@ class Restorer:
         return self._consumer
 
     def _read(self, key: PartitionKey, restored: Restored, end: int) -> None:
-        if restored.rule.next_offset >= end:
+        at = restored.rule.next_offset
+        if at > end:
+            raise OffsetGone(key.topic, key.partition, at, f"its end at {end}")
+        before = bool(at) and not restored.compared
+        if at == end and not before:
             return
         consumer = self._opened()
-        consumer.assign([TopicPartition(key.topic, key.partition, restored.rule.next_offset)])
+        consumer.assign([TopicPartition(key.topic, key.partition, at - before)])
         try:
             self._consume(consumer, key, restored, end)
         finally:
             consumer.unassign()
 
     def _consume(self, consumer: Consumer, key: PartitionKey, restored: Restored, end: int) -> None:
-        seen = time.monotonic()
-        while restored.rule.next_offset < end:
+        self.seen = time.monotonic()
+        while restored.rule.next_offset < end or not restored.compared:
+            if self._stopped:
+                raise StoreClosed("expected an open store; found it closed: open it again")
             first = consumer.poll(0.1)
             if first is None:
-                if time.monotonic() - seen > STALLED_SECONDS:
+                if time.monotonic() - self.seen > STALLED_SECONDS:
                     why = f"no record for {STALLED_SECONDS:g} s, short of offset {end}"
                     raise UnreadablePartition(key.topic, key.partition, why)
                 continue
-            seen = time.monotonic()
+            self.seen = time.monotonic()
             for message in (first, *consumer.consume(RECORDS, 0)):
                 _take(message, key, restored, end)
 
@@ -155,10 +210,25 @@ def _take(message: Message, key: PartitionKey, restored: Restored, end: int) -> 
         elif not error.retriable():
             raise KafkaException(error)
         return
-    if offset is None or not rule.next_offset <= offset < end:
+    if offset is None or offset >= end:
         return
     header = header_of(message)
+    if offset < rule.next_offset:
+        _compare(offset, header, key, restored)
+        return
     if header is None:
         rule.foreign(offset)
     elif append := rule.read(offset, header, (offset, message.key() or b"", header)):
         restored.heads.note_append(append)
+
+
+def _compare(offset: int, header: Header | None, key: PartitionKey, restored: Restored) -> None:
+    """A checkpoint ends with a record of its writer: another there means another log."""
+    begin = restored.begin
+    if offset != begin.next_offset - 1:
+        return
+    expected = (begin.epoch, begin.writer, begin.next_sequence - 1)
+    if header is None or (header.epoch, header.writer, header.sequence) != expected:
+        found = "another record there than when the checkpoint was stored"
+        raise OffsetGone(key.topic, key.partition, offset, found)
+    restored.compared = True

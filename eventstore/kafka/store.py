@@ -1,8 +1,10 @@
 """`KafkaEventStore`: streams on Kafka, behind the port that the repository knows."""
 
+import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 from uuid import UUID
@@ -10,10 +12,11 @@ from uuid import UUID
 from confluent_kafka import murmur2
 
 from eventstore.defaults import APPENDS_IN_FLIGHT
-from eventstore.errors import ConfigurationError, StoreClosed
+from eventstore.errors import ConfigurationError, EventStoreError, StoreClosed
 from eventstore.events import Event
 from eventstore.kafka.decoder import Decoder
-from eventstore.kafka.header import NO_APPEND
+from eventstore.kafka.header import NO_APPEND, NO_OFFSET
+from eventstore.kafka.heads import Heads
 from eventstore.kafka.history import StreamReader
 from eventstore.kafka.messages import Encoder
 from eventstore.kafka.requests import AppendRequest, Question, appended_of
@@ -21,7 +24,7 @@ from eventstore.kafka.schemas import SchemaRegistry
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.topics import TopicInfo, Topics
 from eventstore.kafka.writer import Writer
-from eventstore.postgres.checkpoints import Applied, LookUp, Tip
+from eventstore.postgres.checkpoints import Applied, Found, LookUp, Tip
 from eventstore.store import Append, Appended, Head, Recorded
 
 T = TypeVar("T")
@@ -57,6 +60,7 @@ class KafkaEventStore:
         self._writer = Writer(settings, postgres, Encoder(registry))
         self._readers: dict[str, StreamReader] = {}
         self._closed = False
+        self._process = os.getpid()
 
     def __enter__(self) -> Self:
         return self
@@ -71,8 +75,9 @@ class KafkaEventStore:
 
     def close(self) -> None:
         """Wait for the appends in flight, store last checkpoints, close all connections."""
-        if not self._closed:
-            self._closed = True
+        with self._lock:
+            closed, self._closed = self._closed, True
+        if not closed and self._process == os.getpid():
             self._writer.close()
             for reader in self._readers.values():
                 reader.close()
@@ -85,12 +90,13 @@ class KafkaEventStore:
             TopicError: The topic could lose events, or is not the one that was recorded.
             ConfigurationError: Kafka cannot be reached, or the topic is not this store's.
         """
+        self._check_open()
         if append.topic not in self._registered:
             self._open_topic(append.topic)
-        self._check_open()
-        self._room.acquire()
-        partition = self._partition(append.topic, append.stream)
-        request = AppendRequest(append, partition, release=self._room.release)
+        request = AppendRequest(append, self._partition(append.topic, append.stream))
+        # A future's callback runs on the writer's thread, which makes the room: it never waits.
+        if self._room.acquire(blocking=not self._writer.is_current):
+            request.release = self._room.release
         self._writer.put(request)
         return request.future
 
@@ -115,9 +121,8 @@ class KafkaEventStore:
         look_up = LookUp(topic, partition, stream, append_id.bytes)
         question: Question[Applied] = Question(
             look_up,
-            from_memory=lambda heads: heads.applied.get(look_up.append),
-            whole=lambda heads: heads.applied_whole,
-            from_found=lambda found: found.applied,
+            known=lambda heads: heads.applied_whole or look_up.append in heads.applied,
+            answered=partial(_applied_of, look_up.append),
         )
         applied = self._ask(question)
         if applied is None or applied.stream != stream:
@@ -142,21 +147,28 @@ class KafkaEventStore:
             return None
         look_up = LookUp(topic, self._partition(topic, stream), stream, NO_APPEND)
         question: Question[Tip] = Question(
-            look_up,
-            from_memory=lambda heads: heads.tips.get(stream),
-            whole=lambda heads: heads.tips_whole,
-            from_found=lambda found: found.tip,
+            look_up, known=partial(_is_tip_known, stream), answered=partial(_tip_of, stream)
         )
         return self._ask(question)
 
     def _ask(self, question: Question[T]) -> T | None:
         self._check_open()
+        if self._writer.is_current:
+            raise EventStoreError(
+                "expected streams to be read from a thread of the caller's; found the callback of "
+                "a future, which runs on the writer's thread: hand it over to another"
+            )
         self._writer.put(question)
         return question.future.result()
 
     def _check_open(self) -> None:
         if self._closed:
             raise StoreClosed("expected an open store; found it closed: open it again")
+        if self._process != os.getpid():
+            raise StoreClosed(
+                "expected the process that opened the store; found one forked from it, in which "
+                "no writer runs: open a store in each process"
+            )
 
     def _partition(self, topic: str, stream: str) -> int:
         return murmur2(stream.encode(), self._known[topic].partitions)
@@ -200,3 +212,20 @@ class KafkaEventStore:
                 decoder = Decoder(tuple(self._types(topic)), self._registry)
                 reader = self._readers[topic] = StreamReader(self._settings, decoder)
             return reader
+
+
+def _is_tip_known(stream: str, heads: Heads) -> bool:
+    """Whether memory alone can tell the head; where the stream begins may stand below it."""
+    tip = heads.tips.get(stream)
+    return heads.tips_whole or (tip is not None and tip.first_offset != NO_OFFSET)
+
+
+def _tip_of(stream: str, heads: Heads, found: Found | None) -> Tip | None:
+    tip, stored = heads.tips.get(stream), found.tip if found else None
+    if tip is not None and stored is not None and tip.first_offset == NO_OFFSET:
+        return tip._replace(first_offset=stored.first_offset)
+    return tip or stored
+
+
+def _applied_of(append: bytes, heads: Heads, found: Found | None) -> Applied | None:
+    return heads.applied.get(append) or (found.applied if found else None)

@@ -120,6 +120,5 @@ class Transport:
     def _undelivered(self, session: Session[AppendRequest], error: KafkaError) -> None:
         request = session.fail(f"a record was not delivered: {error.str()}")
         if request is not None and error.code() not in PURGED:
-            request.undelivered = error.str()
-            request.failures += 1
+            request.failed(error.str())
         self.failure = self.failure or error.str()

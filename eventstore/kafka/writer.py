@@ -1,24 +1,31 @@
 """The writer: one thread that claims partitions, decides appends, and sends them.
 
-All state of the partitions belongs to this thread. Two others help it and answer through its
-inbox: one reads logs for claims (`Restorer`), one stores checkpoints (`Checkpointer`).
+All state of the partitions belongs to this thread. Three others help it and answer through its
+inbox: one reads logs for claims (`Restorer`), one looks up heads and ids (`LookUps`), one stores
+checkpoints (`Checkpointer`). So it waits for nobody: not for PostgreSQL, not for a long log.
 """
 
+import logging
 import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-import psycopg
-from psycopg import Connection
-from psycopg.rows import TupleRow
-
-from eventstore.defaults import CHECKPOINT_SECONDS
-from eventstore.errors import EventStoreError, StoreClosed
+from eventstore.defaults import CHECKPOINT_SECONDS, CONNECT_SECONDS
+from eventstore.errors import (
+    EventStoreError,
+    OffsetGone,
+    StoreClosed,
+    TopicError,
+    UnknownRecord,
+    UnreadablePartition,
+)
 from eventstore.kafka.checkpointer import Checkpointer, Stored
+from eventstore.kafka.lookups import Answers, LookUps
 from eventstore.kafka.messages import Encoder
 from eventstore.kafka.partition import PATIENCE_SECONDS, Partition, Phase
 from eventstore.kafka.requests import AppendRequest, Question
@@ -28,9 +35,9 @@ from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.topics import TopicInfo
 from eventstore.kafka.transport import Transport
 from eventstore.log import LogPosition
-from eventstore.postgres import address, checkpoints
-from eventstore.postgres.checkpoints import Checkpoint, Found, LookUp, PartitionKey
+from eventstore.postgres.checkpoints import Checkpoint, PartitionKey
 
+LOGGER: Final = logging.getLogger("eventstore.kafka.writer")
 RECORDS_IN_FLIGHT: Final = 50_000
 """Records handed to the client and not reported: half of its queue, so that it never overflows."""
 REPORT_SECONDS: Final = 0.001
@@ -39,6 +46,9 @@ TICK_SECONDS: Final = 0.05
 """Seconds between two looks at the clock while nothing comes."""
 CLOSING_SECONDS: Final = 30.0
 """Seconds that closing waits for appends in flight."""
+
+PERMANENT: Final = (TopicError, OffsetGone, UnknownRecord)
+"""Errors of a log that trying again does not mend."""
 
 Call = Callable[[], None]
 
@@ -54,14 +64,20 @@ class Writer:
         self._jobs: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._topics: dict[str, TopicInfo] = {}
         self._partitions: dict[tuple[str, int], Partition] = {}
-        self._connection: Connection[TupleRow] | None = None
-        self._look_up_after = 0.0
+        self._found: Answers = {}
+        self._looking_up = False
+        self._checkpoints: list[Call] = []
+        """Checkpoints of which it is known what became, not yet told to their partitions."""
+        self._gave_up_at = 0.0
         self._stopping = False
+        self._ended = False
         self._failure: BaseException | None = None
         self._restorer = Restorer(settings, postgres)
-        self._checkpointer = (
-            None if postgres is None else Checkpointer(postgres, self._checkpoint_stored)
-        )
+        self._look_ups: LookUps | None = None
+        self._checkpointer: Checkpointer | None = None
+        if postgres is not None:
+            self._look_ups = LookUps(postgres, self._heard_of_look_ups)
+            self._checkpointer = Checkpointer(postgres, self._heard_of_checkpoint)
         self._thread = threading.Thread(target=self._run, name="foldlog writer", daemon=True)
         self._helper = threading.Thread(target=self._help, name="foldlog restorer", daemon=True)
         self._thread.start()
@@ -76,8 +92,13 @@ class Writer:
     def put(self, request: AppendRequest | Question[Any]) -> None:
         """Hand over a request; its future gets the answer."""
         self._inbox.put(request)
-        if self._failure is not None or not self._thread.is_alive():
-            self._refuse_all()
+        if self._ended:
+            self._refuse_inbox()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this is the writer's thread, which must not wait for itself."""
+        return threading.current_thread() is self._thread
 
     def close(self) -> None:
         """Wait for appends in flight, store last checkpoints, end the threads."""
@@ -87,9 +108,7 @@ class Writer:
 
         self._inbox.put(stop)
         self._thread.join()
-        self._jobs.put(None)
         self._helper.join()
-        self._refuse_all()
 
     # the loop
 
@@ -99,14 +118,11 @@ class Writer:
                 self._take()
                 self._turn()
             self._finish()
-        except BaseException as error:
+        except BaseException as error:  # whoever waits or asks is told
             self._failure = error
-            self._refuse_all()
-            raise
+            LOGGER.critical("the writer has failed: open the store again", exc_info=True)
         finally:
-            self._transport.close(0)
-            if self._connection is not None:
-                self._connection.close()
+            self._end()
 
     def _turn(self) -> None:
         self._serve()
@@ -125,8 +141,9 @@ class Writer:
                 if isinstance(item, AppendRequest):
                     self._partition(item.append.topic, item.partition).waiting.append(item)
                 elif isinstance(item, Question):
-                    look_up = item.look_up
-                    self._partition(look_up.topic, look_up.partition).questions.append(item)
+                    asked: Question[Any] = item
+                    look_up = asked.look_up
+                    self._partition(look_up.topic, look_up.partition).questions.append(asked)
                 else:
                     item()
                 item = inbox.get_nowait()
@@ -147,6 +164,9 @@ class Writer:
     def _attend(self) -> None:
         """Look at every partition: claims to begin, doubts to settle, checkpoints that are due."""
         now = time.monotonic()
+        if now - self._gave_up_at > TICK_SECONDS:
+            self._gave_up_at = now
+            self._give_up(now)
         for partition in self._partitions.values():
             phase = partition.phase
             if phase is Phase.SERVING:
@@ -157,56 +177,55 @@ class Writer:
             elif phase is Phase.IDLE and partition.wanted and now >= partition.retry_at:
                 self._read_on(partition)
 
+    def _give_up(self, now: float) -> None:
+        """Answer what has waited for too long because something is out of order."""
+        stalled = now - self._restorer.seen > PATIENCE_SECONDS
+        for partition in self._partitions.values():
+            why = partition.trouble
+            if partition.serving:
+                why = why or "no answer from PostgreSQL"
+            elif partition.phase in {Phase.READING, Phase.CONFIRMING} and stalled:
+                why = why or "no answer while its partition was read"
+            if why is not None:
+                partition.give_up(why, older_than=PATIENCE_SECONDS)
+
     # serving
 
     def _serve(self) -> None:
-        """Decide what waits: the group commit."""
-        serving = [
-            each
-            for each in self._partitions.values()
-            if each.serving and each.wanted
-        ]
-        if not serving:
+        """Decide what waits: the group commit.
+
+        What was looked up is used in the turn in which it comes, or not at all; what is said of
+        checkpoints is heard in between. So nothing is forgotten while a look-up is on its way.
+        """
+        found, self._found = self._found, {}
+        for partition in self._partitions.values():
+            if partition.serving and partition.wanted:
+                partition.answer_questions(found)
+                partition.serve_waiting(found, room=self._has_room)
+        if not self._looking_up:
+            while self._checkpoints:
+                self._checkpoints.pop()()
+            self._look_up()
+
+    def _has_room(self) -> bool:
+        return self._transport.in_flight < RECORDS_IN_FLIGHT
+
+    def _look_up(self) -> None:
+        """Ask PostgreSQL for what memory cannot decide."""
+        if self._look_ups is None:
             return
-        found = self._look_up(serving)
-        for partition in serving:
-            for question in partition.take_questions():
-                question.answer(partition.heads, found)
-            self._serve_partition(partition, found)
-
-    def _serve_partition(self, partition: Partition, found: dict[LookUp, Found | None]) -> None:
-        later: list[AppendRequest] = []
-        waiting, partition.waiting = partition.waiting, type(partition.waiting)()
-        while waiting and partition.serving and self._transport.in_flight < RECORDS_IN_FLIGHT:
-            request = waiting.popleft()
-            if partition.needs_look_up(request):
-                look_up = partition.look_up_of(request)
-                if look_up not in found:
-                    later.append(request)
-                    continue
-                if not partition.accept(look_up, found[look_up]):
-                    later.append(request)
-                    break
-            if not partition.serve(request):
-                later.append(request)
-                break
-        partition.waiting.extendleft(reversed([*later, *waiting]))
-
-    def _look_up(self, serving: Iterable[Partition]) -> dict[LookUp, Found | None]:
-        """Look up in PostgreSQL, in one statement, what memory cannot decide."""
+        serving = [each for each in self._partitions.values() if each.serving and each.wanted]
         wanted = list(dict.fromkeys(ask for each in serving for ask in each.unknown()))
-        if not wanted or self._postgres is None or time.monotonic() < self._look_up_after:
-            return {}
-        try:
-            if self._connection is None or self._connection.broken:
-                self._connection = address.connect(self._postgres, autocommit=True)
-            return dict(zip(wanted, checkpoints.look_up(self._connection, wanted), strict=True))
-        except psycopg.Error as error:
-            self._connection = None
-            self._look_up_after = time.monotonic() + 1.0
-            for partition in serving:
-                partition.give_up(f"PostgreSQL: {error}", older_than=PATIENCE_SECONDS)
-            return {}
+        if wanted:
+            self._looking_up = True
+            self._look_ups.ask(wanted)
+
+    def _looked_up(self, found: Answers, trouble: str | None) -> None:
+        self._looking_up = False
+        self._found = found
+        for partition in self._partitions.values():
+            if partition.serving:
+                partition.trouble = trouble
 
     # claiming: on the helper's thread the log is read, on ours the claim is sent
 
@@ -225,11 +244,12 @@ class Writer:
             try:
                 restored = self._restorer.read_on(partition.key, known)
                 wanted = [each.look_up for each in questions if not each.known(restored.heads)]
-                found = self._restorer.look_up(wanted)
-            except Exception as error:  # noqa: BLE001
+                found = self._restorer.look_up(partition.key, restored, wanted)
+            except Exception as error:  # noqa: BLE001 - those who wait are told
+                explained = _explained(partition, error)
                 for question in questions:
-                    question.future.set_exception(error)
-                self._tell(partial(self._lost, partition, error))
+                    question.refuse(explained)
+                self._tell(partial(self._lost, partition, explained))
                 return
             for question in questions:
                 question.answer(restored.heads, found)
@@ -271,9 +291,12 @@ class Writer:
 
         def job() -> None:
             try:
-                confirmed = self._restorer.confirm(partition.key, restored, claim)
-            except Exception as error:  # noqa: BLE001
-                self._tell(partial(self._lost, partition, error))
+                confirmed = self._restorer.confirm(
+                    partition.key, restored, claim, partitions=partition.partitions
+                )
+            except Exception as error:  # noqa: BLE001 - those who wait are told
+                explained = _explained(partition, error)
+                self._tell(partial(self._unconfirmed, partition, claim, explained))
             else:
                 self._tell(partial(self._confirmed, partition, confirmed, claim))
 
@@ -296,11 +319,23 @@ class Writer:
             )
             partition.claimed(session, restored)
 
-    def _lost(self, partition: Partition, error: BaseException) -> None:
-        """No claim now: be passive, then try again."""
+    def _unconfirmed(
+        self, partition: Partition, claim: LogPosition, error: EventStoreError
+    ) -> None:
+        if partition.claiming == claim.writer:
+            self._lost(partition, error)
+
+    def _lost(self, partition: Partition, error: EventStoreError) -> None:
+        """No claim now: be passive, then try again, unless that cannot help."""
         partition.restored = partition.claiming = None
+        partition.trouble = f"no claim to its partition: {error}"
         partition.pause()
-        partition.give_up(f"no claim to its partition: {error}", older_than=PATIENCE_SECONDS)
+        if isinstance(error, PERMANENT):
+            partition.refuse_waiting(error)
+        elif isinstance(error, UnreadablePartition):
+            for other in self._partitions.values():  # their turn to wait for the same server
+                if not other.serving:
+                    other.trouble = other.trouble or partition.trouble
 
     def _lose_producer(self, why: str) -> None:
         """An error of the producer ends every session."""
@@ -317,8 +352,11 @@ class Writer:
     # checkpoints
 
     def _checkpoint_if_due(self, partition: Partition, now: float) -> None:
-        due = now - partition.checkpointed_at >= CHECKPOINT_SECONDS or self._stopping
-        if self._checkpointer is None or partition.checkpointing or not due:
+        if now - partition.checkpointed_at >= CHECKPOINT_SECONDS and not partition.checkpointing:
+            self._checkpoint(partition, now)
+
+    def _checkpoint(self, partition: Partition, now: float) -> None:
+        if self._checkpointer is None:
             return
         checkpoint = partition.checkpoint()
         if checkpoint is not None:
@@ -326,9 +364,13 @@ class Writer:
             partition.checkpointed_at = now
             self._checkpointer.store(checkpoint)
 
-    def _checkpoint_stored(self, checkpoint: Checkpoint, stored: Stored) -> None:
+    def _heard_of_checkpoint(self, checkpoint: Checkpoint, stored: Stored) -> None:
         partition = self._partitions[checkpoint.key.topic, checkpoint.key.partition]
-        self._tell(partial(partition.checkpointed, checkpoint, stored))
+        told = partial(partition.checkpointed, checkpoint, stored)
+        self._tell(partial(self._checkpoints.append, told))
+
+    def _heard_of_look_ups(self, found: Answers, trouble: str | None) -> None:
+        self._tell(partial(self._looked_up, found, trouble))
 
     # ending
 
@@ -339,29 +381,47 @@ class Writer:
             self._take()
             self._turn()
         for partition in self._partitions.values():
-            if partition.serving:
-                self._checkpoint_if_due(partition, time.monotonic())
-        if self._checkpointer is not None:
-            self._checkpointer.close()
+            if partition.serving and not partition.checkpointing:
+                self._checkpoint(partition, time.monotonic())
 
     def _busy(self) -> bool:
-        return any(each.busy for each in self._partitions.values())
+        """Whether an append waits, or a checkpoint after which the last is still to be stored."""
+        partitions = self._partitions.values()
+        return any(each.busy or (each.serving and each.checkpointing) for each in partitions)
 
-    def _refuse_all(self) -> None:
+    def _end(self) -> None:
         """The store is closed or has failed: nobody waits for an answer that will not come."""
-        why = "closed" if self._failure is None else f"failed ({self._failure})"
-        error = StoreClosed(f"expected an open store; found it {why}: open it again")
         for partition in self._partitions.values():
-            partition.refuse_everything(error)
-        while True:
-            try:
+            partition.refuse_everything(self._closed())
+        self._ended = True
+        self._refuse_inbox()
+        self._restorer.stop()
+        self._jobs.put(None)
+        if self._checkpointer is not None:
+            self._checkpointer.close(CLOSING_SECONDS)
+        if self._look_ups is not None:
+            self._look_ups.close(CONNECT_SECONDS)
+        self._transport.close(0)
+
+    def _refuse_inbox(self) -> None:
+        with suppress(queue.Empty):
+            while True:
                 item = self._inbox.get_nowait()
-            except queue.Empty:
-                return
-            if isinstance(item, AppendRequest):
-                item.refuse(error)
-            elif isinstance(item, Question):
-                item.future.set_exception(error)
+                if isinstance(item, AppendRequest | Question):
+                    item.refuse(self._closed())
+
+    def _closed(self) -> StoreClosed:
+        why = "closed" if self._failure is None else f"failed ({self._failure!r})"
+        error = StoreClosed(f"expected an open store; found it {why}: open it again")
+        error.__cause__ = self._failure
+        return error
 
     def _tell(self, call: Call) -> None:
         self._inbox.put(call)
+
+
+def _explained(partition: Partition, error: Exception) -> EventStoreError:
+    """The error as one of ours."""
+    if isinstance(error, EventStoreError):
+        return error
+    return UnreadablePartition(partition.key.topic, partition.key.partition, str(error))

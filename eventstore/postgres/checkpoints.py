@@ -60,6 +60,15 @@ class Checkpoint:
     heads: Mapping[str, Tip]
     appends: Mapping[bytes, Applied]
 
+    def may_follow(self, found: LogPosition) -> bool:
+        """Whether it may be stored where the row stands, though not where it was expected.
+
+        So after a commit whose outcome never came, and after the last checkpoint of an earlier
+        session: each is of a prefix of this one's.
+        """
+        between = self.expected <= found.next_offset <= self.position.next_offset
+        return between and found.epoch <= self.epoch
+
 
 class LookUp(NamedTuple):
     """What is asked about one append: its stream's head, and its id."""
