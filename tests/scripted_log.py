@@ -83,8 +83,9 @@ class ScriptedLog:
         *,
         only: int | None = None,
         time: int = AT,
+        body: bytes | None = None,
     ) -> list[int]:
-        """An append; the first ``only`` events of it where it is to stay incomplete."""
+        """An append; only its first events where it is to stay incomplete; with another body."""
         append, offsets = uuid4().bytes, list[int]()
         for index, event in enumerate(events[:only]):
             writer.sequence += 1
@@ -105,6 +106,8 @@ class ScriptedLog:
                 type(event).codec.fingerprint,
             )
             value = self._encoder.encode(event)
+            if body is not None:
+                value = value[:5] + body
             offsets.append(self.put_header(header, stream.encode(), value))
         if only is None:
             self._versions[stream] = self._versions.get(stream, 0) + len(events)

@@ -7,6 +7,7 @@ applied each event exactly once.
 
 import gc
 import time
+from collections import Counter
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -20,6 +21,7 @@ from eventstore.kafka._admin import Admin
 from eventstore.kafka._reading import LOGGER, PartitionBatch, PartitionReading
 from eventstore.kafka.decoder import Decoder
 from eventstore.kafka.messages import Schemas
+from eventstore.kafka.rule import Dead
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.single import SingleReader
 from eventstore.log import LogPosition
@@ -147,6 +149,10 @@ class LogReader:
     def at_end(self) -> set[PartitionKey]:
         """The partitions that have been read up to the end that the reader last saw."""
         return {key for key, reading in self._readings.items() if reading.at_end}
+
+    def dead(self) -> dict[PartitionKey, Counter[Dead]]:
+        """Records skipped per reason, since each partition was assigned or sought."""
+        return {key: reading.rule.dead.copy() for key, reading in self._readings.items()}
 
     def event_id_at(self, topic: str, partition: int, offset: int) -> str | None:
         """The id of the event at ``offset``, read again from the log; None: no event is there."""

@@ -109,7 +109,7 @@ def logs(draw: st.DrawFn) -> list[Header | None]:
     log: list[Header | None] = []
     writers: list[list[Header]] = []  # what each writer would still send, first to last
     epoch = 0
-    for action in ["claim", *draw(st.lists(ACTIONS, max_size=30))]:
+    for action in ["claim", *draw(st.lists(ACTIONS, min_size=8, max_size=30))]:
         match action:
             case "claim":
                 writer = draw(st.sampled_from([ALICE, BOB, CAROL]))
@@ -159,7 +159,7 @@ def faulty(draw: st.DrawFn, log: Sequence[Header | None]) -> Header | None:
     return header._replace(**{name: max(0, getattr(header, name) + step)})
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(logs())
 def test_the_rule_is_what_the_specification_says(log: Log) -> None:
     assert read(ReaderRule(), log) == specified(log)
