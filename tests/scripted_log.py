@@ -40,7 +40,7 @@ class ScriptedLog:
         self.topic = self.topics.ensure(topic).topic
         self.partition = 0
         self._encoder = Encoder(self.registry)
-        self._producer: Producer = self.settings.producer()
+        self._producer: Producer = self.settings.producer(idempotent=False)
         self._versions: dict[str, int] = {}
         self._last: dict[str, int] = {}
 

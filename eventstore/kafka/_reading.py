@@ -36,8 +36,6 @@ class PartitionReading:
         self.topic: Final = topic
         self.partition: Final = partition
         self.rule: ReaderRule[LogRecord] = ReaderRule(position)
-        self.end = -1
-        """The partition's end, when the reader last saw it; -1: not yet."""
         self.error: LogError | None = None
         """Why it cannot be read further."""
         self.stopped = False
@@ -46,11 +44,6 @@ class PartitionReading:
         self._valid: list[LogRecord] = []
         self._given = position
         self._broken = 0
-
-    @property
-    def at_end(self) -> bool:
-        """Whether everything up to the end that was last seen has been read."""
-        return self.end == self.rule.next_offset
 
     def take(self, offset: int, message: Message) -> None:
         """Take the next message."""
@@ -69,11 +62,10 @@ class PartitionReading:
         if valid:
             self._valid += valid
 
-    def reach_end(self, offset: int) -> None:
-        """Nothing stands between what was taken and ``offset``, the partition's end for now."""
-        if self.error is None and offset >= self.rule.next_offset:
+    def skip_to(self, offset: int) -> None:
+        """Nothing more stands before ``offset``, the partition's end for now."""
+        if self.error is None:
             self.rule.skip_to(offset)
-            self.end = offset
 
     def batch(self) -> PartitionBatch | None:
         """What became valid since the last batch; None: the partition has not moved."""

@@ -147,8 +147,12 @@ class LogReader:
         return self._admin.ends(topic)
 
     def at_end(self) -> set[PartitionKey]:
-        """The partitions that have been read up to the end that the reader last saw."""
-        return {key for key, reading in self._readings.items() if reading.at_end}
+        """The partitions that have been read up to their end as of the last fetch."""
+        return {
+            key
+            for key, reading in self._readings.items()
+            if 0 <= self._known_end(reading) <= reading.rule.next_offset
+        }
 
     def dead(self) -> dict[PartitionKey, Counter[Dead]]:
         """Records skipped per reason, since each partition was assigned or sought."""
@@ -211,7 +215,7 @@ class LogReader:
         if reading is None:
             LOGGER.warning("Kafka: %s", error.str())
         elif error.code() == EOF:
-            reading.reach_end(message.offset() or 0)
+            reading.skip_to(message.offset() or 0)
         elif error.code() in OUT_OF_RANGE:
             offset = reading.rule.next_offset
             reading.error = OffsetGone(reading.topic, reading.partition, offset, error.str())

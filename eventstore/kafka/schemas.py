@@ -111,7 +111,7 @@ class SchemaRegistry:
             if error is not None:
                 errors.append(error)
 
-        producer = self._settings.producer()
+        producer = self._settings.producer(idempotent=False)  # the first record counts
         for sha256, canonical in schemas.items():
             producer.produce(SCHEMAS_TOPIC, canonical, sha256, partition=0, on_delivery=note)
         left = producer.flush(CONNECT_SECONDS)
