@@ -1,0 +1,157 @@
+"""Topics made, checked and recorded, on a real broker."""
+
+import time
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from eventstore.errors import (
+    ConfigurationError,
+    PartitionsChanged,
+    TopicMissing,
+    TopicRecreated,
+    UnsafeTopic,
+)
+from eventstore.kafka._admin import Admin
+from eventstore.kafka.settings import KafkaSettings
+from eventstore.kafka.topics import CONFIG, Durability, Topics
+from eventstore.postgres.address import connect
+
+
+def topics(kafka: str, durability: Durability = "single", postgres: str | None = None) -> Topics:
+    return Topics(KafkaSettings(kafka), durability, 3, postgres=postgres)
+
+
+def make(kafka: str, topic: str = "accounts", partitions: int = 3) -> None:
+    Admin(KafkaSettings(kafka)).create(topic, partitions, 1, CONFIG)
+
+
+def delete(kafka: str, topic: str = "accounts") -> None:
+    admin: Any = AdminClient({"bootstrap.servers": kafka})
+    admin.delete_topics([topic])[topic].result()
+    asker = Admin(KafkaSettings(kafka))
+    while asker.describe(topic) is not None:
+        time.sleep(0.01)
+
+
+def test_a_topic_is_made_so_that_it_keeps_every_event_for_ever(kafka: str) -> None:
+    info = topics(kafka).ensure("accounts")
+    assert (info.topic, info.partitions) == ("accounts", 3)
+    effective = Admin(KafkaSettings(kafka)).config("accounts")
+    assert CONFIG.items() <= effective.items()
+    assert effective["min.insync.replicas"] == "1"
+
+
+def test_a_topic_is_made_once(kafka: str) -> None:
+    assert topics(kafka).ensure("accounts") == topics(kafka).ensure("accounts")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("cleanup.policy", "compact"),
+        ("cleanup.policy", "delete,compact"),
+        ("retention.ms", "604800000"),
+        ("retention.bytes", "1000000"),
+        ("message.timestamp.type", "LogAppendTime"),
+        ("message.timestamp.after.max.ms", "3600000"),
+        ("message.timestamp.before.max.ms", "3600000"),
+        ("unclean.leader.election.enable", "true"),
+        ("max.message.bytes", "500000"),
+    ],
+)
+def test_a_topic_that_could_lose_events_is_refused_with_the_command_that_mends_it(
+    kafka: str, setting: str, value: str
+) -> None:
+    Admin(KafkaSettings(kafka)).create("accounts", 3, 1, {**CONFIG, setting: value})
+    with pytest.raises(UnsafeTopic) as raised:
+        topics(kafka).ensure("accounts")
+    error = raised.value
+    assert (error.topic, error.setting, error.found) == ("accounts", setting, value)
+    assert error.command == (
+        f"kafka-configs.sh --bootstrap-server {kafka} --alter --entity-type topics "
+        f"--entity-name accounts --add-config {setting}={error.expected}"
+    )
+
+
+def test_a_segments_age_is_an_operators_choice(kafka: str) -> None:
+    Admin(KafkaSettings(kafka)).create("accounts", 3, 1, {**CONFIG, "segment.ms": "86400000"})
+    assert topics(kafka).ensure("accounts").partitions == 3
+
+
+def test_a_topic_with_too_few_replicas_is_refused_unless_that_was_accepted(kafka: str) -> None:
+    make(kafka)
+    with pytest.raises(UnsafeTopic, match="replicas=at least 3, found 1"):
+        topics(kafka, "replicated").ensure("accounts")
+
+
+def test_too_few_brokers_for_a_new_topic_are_an_error_that_names_the_choice(kafka: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"expected 3 brokers .* FOLDLOG_DURABILITY=single"
+    ):
+        topics(kafka, "replicated").ensure("accounts")
+
+
+def test_a_topic_is_recorded_when_it_is_made_or_first_seen(kafka: str, postgres: str) -> None:
+    make(kafka, "seen", partitions=5)
+    made, seen = (topics(kafka, postgres=postgres).ensure(each) for each in ("accounts", "seen"))
+    with connect(postgres) as connection:
+        rows = connection.execute("SELECT * FROM foldlog.topics ORDER BY topic").fetchall()
+    assert rows == [tuple(made), tuple(seen)]
+    assert seen.partitions == 5
+
+
+def test_a_topic_that_was_made_again_is_not_the_one_that_was_recorded(
+    kafka: str, postgres: str
+) -> None:
+    before = topics(kafka, postgres=postgres).ensure("accounts")
+    delete(kafka)
+    make(kafka)
+    with pytest.raises(TopicRecreated) as raised:
+        topics(kafka, postgres=postgres).ensure("accounts")
+    assert raised.value.expected == before.topic_id
+    assert raised.value.found != before.topic_id
+
+
+def test_a_topic_that_is_gone_is_not_made_again(kafka: str, postgres: str) -> None:
+    topics(kafka, postgres=postgres).ensure("accounts")
+    delete(kafka)
+    with pytest.raises(TopicMissing, match="it was deleted"):
+        topics(kafka, postgres=postgres).ensure("accounts")
+    assert Admin(KafkaSettings(kafka)).describe("accounts") is None
+
+
+def test_another_number_of_partitions_than_recorded_is_refused(kafka: str, postgres: str) -> None:
+    topics(kafka, postgres=postgres).ensure("accounts")
+    with connect(postgres) as connection:
+        connection.execute("UPDATE foldlog.topics SET partitions = 2")
+    with pytest.raises(PartitionsChanged, match="with 2 partitions; found 3"):
+        topics(kafka, postgres=postgres).ensure("accounts")
+
+
+def test_looking_for_a_topic_never_makes_it(kafka: str, postgres: str) -> None:
+    asked = topics(kafka, postgres=postgres)
+    assert asked.find("accounts") is None
+    with pytest.raises(TopicMissing, match="foldlog topics plan"):
+        asked.check("accounts")
+    assert Admin(KafkaSettings(kafka)).describe("accounts") is None
+
+
+def test_a_plan_is_the_command_that_makes_the_topic_as_we_would() -> None:
+    (command,) = topics("broker:9092", "replicated").plan({"accounts": None})
+    assert command.startswith(
+        "kafka-topics.sh --bootstrap-server broker:9092 --create --if-not-exists --topic accounts "
+        "--partitions 3 --replication-factor 3 --config cleanup.policy=delete "
+    )
+    assert "--config min.insync.replicas=2" in command
+    for name, value in CONFIG.items():
+        assert f"--config {name}={value}" in command
+
+
+def test_the_ends_and_starts_of_a_new_topic_are_zero(kafka: str) -> None:
+    topics(kafka).ensure("accounts")
+    admin = Admin(KafkaSettings(kafka))
+    assert admin.ends("accounts") == admin.starts("accounts") == {0: 0, 1: 0, 2: 0}
+    with pytest.raises(TopicMissing):
+        admin.ends("nowhere")
