@@ -44,7 +44,7 @@ class Described(NamedTuple):
     """Whether every partition has a leader, so that it can be used."""
 
 
-class TooFewBrokers(Exception):  # noqa: N818
+class TooFewBrokers(Exception):
     """A new topic asks for more replicas than there are brokers."""
 
 

@@ -4,8 +4,7 @@ A batch is decoded schema by schema, each in one call: that saves a third of the
 """
 
 import json
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -34,14 +33,16 @@ class _Form(NamedTuple):
     decode_many: Callable[[Bodies], list[Event]]
 
 
-@dataclass(slots=True)
-class _Group:
-    """The values of one schema in a batch."""
+class _Group(NamedTuple):
+    """The values of one schema in a batch, in order."""
 
     form: _Form
-    bodies: list[bytes] = field(default_factory=list[bytes])
-    places: list[int] = field(default_factory=list[int])
-    """Where each of them stands in the batch."""
+    prefix: bytes
+    bodies: list[bytes]
+
+
+_Groups: TypeAlias = dict[bytes, _Group | None]
+"""Fingerprint to the values written with it; None: they are passed over."""
 
 
 class Decoder:
@@ -71,33 +72,26 @@ class Decoder:
             UndecodableEvent: A value is not what its header's fingerprint says.
         """
         try:
-            groups, kept = self._grouped(records)
-            events: dict[int, Event] = {}
-            for group in groups:
-                events.update(zip(group.places, _decoded(group, kept), strict=True))
-            return _recorded(topic, partition, kept, events)
+            groups = self._grouped(records)
+            return _recorded(topic, partition, records, groups)
         except _Undecodable as error:
             raise UndecodableEvent(topic, partition, error.offset, error.why) from error
 
-    def _grouped(self, records: Sequence[LogRecord]) -> tuple[list[_Group], list[LogRecord]]:
-        """The values by schema, and the records without those that are passed over."""
-        groups: dict[bytes, _Group | None] = {}
-        kept: list[LogRecord] = []
-        for record in records:
-            fingerprint = record[1][-1]
+    def _grouped(self, records: Sequence[LogRecord]) -> _Groups:
+        groups: _Groups = {}
+        for offset, header, message in records:
+            fingerprint = header[-1]
             try:
                 group = groups[fingerprint]
             except KeyError:
-                group = groups[fingerprint] = self._group(record[0], fingerprint)
-            if group is None:
-                continue
-            value = record[2].value()
-            if value is None or not value.startswith(group.form.prefix):
-                raise _Undecodable(record[0], _mismatch(group.form.prefix, value))
-            group.bodies.append(value[5:])
-            group.places.append(len(kept))
-            kept.append(record)
-        return [group for group in groups.values() if group is not None], kept
+                group = groups[fingerprint] = self._group(offset, fingerprint)
+            if group is not None:
+                _, prefix, bodies = group
+                value = message.value()
+                if value is None or not value.startswith(prefix):
+                    raise _Undecodable(offset, _mismatch(prefix, value))
+                bodies.append(value[5:])
+        return groups
 
     def _group(self, offset: int, fingerprint: bytes) -> _Group | None:
         if fingerprint not in self._forms:
@@ -106,7 +100,7 @@ class Decoder:
             except EventStoreError as error:
                 raise _Undecodable(offset, str(error)) from error
         form = self._forms[fingerprint]
-        return None if form is None else _Group(form)
+        return None if form is None else _Group(form, form.prefix, [])
 
     def _form(self, fingerprint: bytes) -> _Form | None:
         schema = self._schemas.by_fingerprint(fingerprint)
@@ -124,7 +118,7 @@ class Decoder:
         return _Form(prefix, decode, partial(_one_by_one, decode))
 
 
-class _Undecodable(Exception):  # noqa: N818
+class _Undecodable(Exception):
     """The record at ``offset`` cannot be decoded; the caller knows topic and partition."""
 
     def __init__(self, offset: int, why: str) -> None:
@@ -143,34 +137,42 @@ def _one_by_one(decode: Callable[[bytes], Event], bodies: Bodies) -> list[Event]
     return [decode(body) for body in bodies]
 
 
-def _decoded(group: _Group, kept: Sequence[LogRecord]) -> list[Event]:
-    try:
-        return group.form.decode_many(group.bodies)
-    except DecodingError:
-        for place, body in zip(group.places, group.bodies, strict=True):
-            try:
-                group.form.decode(body)
-            except DecodingError as error:
-                raise _Undecodable(kept[place][0], str(error)) from error
-        raise
-
-
 def _recorded(
-    topic: str, partition: int, kept: Sequence[LogRecord], events: dict[int, Event]
+    topic: str, partition: int, records: Sequence[LogRecord], groups: _Groups
 ) -> list[Recorded[Event]]:
+    sources = {
+        fingerprint: _decoded(group, fingerprint, records)
+        for fingerprint, group in groups.items()
+        if group is not None
+    }
     recorded: list[Recorded[Event]] = []
     add = recorded.append
-    for place, (offset, header, message) in enumerate(kept):
-        _, _, index, count, _, _, version, time, _, _, append, _ = header
+    for offset, header, message in records:
+        _, _, index, count, _, _, version, time, _, _, append, fingerprint = header
+        if fingerprint not in sources:
+            continue
         try:
             stream = (message.key() or b"").decode()
         except UnicodeDecodeError as error:
             raise _Undecodable(offset, f"its key is not UTF-8: {error.reason}") from error
-        fields = (
-            events[place], stream, version, time, topic, partition, offset, append, index, count
-        )  # fmt: skip
+        event = next(sources[fingerprint])
+        fields = (event, stream, version, time, topic, partition, offset, append, index, count)
         add(_new(Recorded, fields))
     return recorded
+
+
+def _decoded(group: _Group, fingerprint: bytes, records: Sequence[LogRecord]) -> Iterator[Event]:
+    """The group's events, in order."""
+    try:
+        return iter(group.form.decode_many(group.bodies))
+    except DecodingError:
+        offsets = [offset for offset, header, _ in records if header.fingerprint == fingerprint]
+        for offset, body in zip(offsets, group.bodies, strict=True):
+            try:
+                group.form.decode(body)
+            except DecodingError as error:
+                raise _Undecodable(offset, str(error)) from error
+        raise
 
 
 def _mismatch(prefix: bytes, value: bytes | None) -> str:

@@ -26,6 +26,11 @@ class Kind(enum.IntEnum):
     SEAL = 3
 
 
+SIZE: Final = STRUCT.size
+KNOWN: Final = frozenset(bytes([LAYOUT, kind]) for kind in Kind)
+"""How the headers begin that this release knows: layout and kind."""
+
+
 class Header(NamedTuple):
     """The fields of the header, in their order on the wire."""
 
@@ -63,19 +68,9 @@ def pack(header: Header) -> bytes:
 
 
 def unpack(data: bytes) -> Header:
-    """The header in these 74 bytes; whether it is known is for `is_known` to say.
+    """The header in these 74 bytes, whose layout must be ours (`KNOWN`).
 
     Raises:
         struct.error: There are not 74 bytes.
     """
     return _new(Header, STRUCT.unpack(data))
-
-
-def is_known(header: Header) -> bool:
-    """Whether this release knows the header's layout and kind."""
-    return header[0] == LAYOUT and _FIRST <= header[1] <= _LAST
-
-
-# Plain ints, since members of an enum are slow to compare, and this is done for each record.
-_FIRST = int(Kind.EVENT)
-_LAST = int(Kind.SEAL)

@@ -13,7 +13,7 @@ from confluent_kafka import Message
 
 from eventstore.errors import UnknownRecord
 from eventstore.events import Event
-from eventstore.kafka.header import HEADER, STRUCT, Header, is_known, unpack
+from eventstore.kafka.header import HEADER, KNOWN, SIZE, Header, unpack
 
 PREFIX: Final = struct.Struct(">BI")
 """The five bytes before the Avro body: zero, and the schema's id."""
@@ -66,12 +66,10 @@ def header_of(message: Message) -> Header | None:
     headers: list[tuple[str, bytes | None]] | None = message.headers()  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
     if not headers:
         return None
-    if len(headers) == 1:
+    if len(headers) == 1:  # nearly always; the rest of this function is for every record read
         name, value = headers[0]
-        if name == HEADER and value is not None and len(value) == STRUCT.size:
-            header = unpack(value)
-            if is_known(header):
-                return header
+        if name == HEADER and value is not None and value[:2] in KNOWN and len(value) == SIZE:
+            return unpack(value)
     return _header_among(headers, message)
 
 
@@ -80,10 +78,8 @@ def _header_among(headers: list[tuple[str, bytes | None]], message: Message) -> 
     if not values:
         return None
     value = values[0]
-    if len(values) == 1 and value is not None and len(value) == STRUCT.size:
-        header = unpack(value)
-        if is_known(header):
-            return header
+    if len(values) == 1 and value is not None and value[:2] in KNOWN and len(value) == SIZE:
+        return unpack(value)
     raise _unknown(message, values)
 
 

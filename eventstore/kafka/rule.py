@@ -106,8 +106,8 @@ class ReaderRule(Generic[R]):
     def read(self, offset: int, header: Header, record: R) -> Sequence[R]:
         """Take the record at ``offset``; return the append that became valid by it, in order.
 
-        Mostly that is nothing or one whole append. The header must be a known one
-        (`eventstore.kafka.header.is_known`).
+        Mostly that is nothing or one whole append. The header must be of a known layout and
+        kind, as `header_of` sees to.
         """
         self._next_offset = offset + 1
         _, kind, index, count, epoch, sequence, _, _, _, writer, append, _ = header
