@@ -1,9 +1,13 @@
 """The log reader on a real broker: records written by hand, read by the rule."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from eventstore import Event, Recorded
 from eventstore.errors import OffsetGone, UndecodableEvent, UnknownRecord
@@ -294,3 +298,44 @@ def test_the_event_at_an_offset_is_read_again_and_only_an_event_has_an_id(
     assert reader.event_id_at(TOPIC, 0, 0) is None
     assert reader.event_id_at(TOPIC, 0, foreign) is None
     assert reader.event_id_at(TOPIC, 0, 1000) is None
+
+
+def test_a_strangers_open_transaction_does_not_hold_the_reader_up(
+    log: ScriptedLog, open_reader: Callable[..., LogReader], kafka: str
+) -> None:
+    writer = log.claim()
+    quiet = logging.getLogger("stranger")
+    stranger = Producer({"bootstrap.servers": kafka, "transactional.id": "stranger"}, logger=quiet)
+    stranger.init_transactions(30)
+    stranger.begin_transaction()
+    stranger.produce(TOPIC, b"a stranger's", b"alice", partition=0)
+    stranger.flush(30)
+    log.append(writer, "alice", ALICE)
+    reader = open_reader()
+    reader.assign({(TOPIC, 0): LOG_START})
+    recorded, position = read_all(reader)
+    assert [each.event for each in recorded] == ALICE
+    assert position.next_offset == 5
+
+    stranger.commit_transaction(30)  # leaves a mark at the end, which is no record
+    deadline = time.monotonic() + 10
+    while (end := reader.ends(TOPIC)[0]) < 6:
+        assert time.monotonic() < deadline
+    while position.next_offset < end and time.monotonic() < deadline:
+        for batch in reader.read(events=100, timeout=0.2):
+            assert batch.recorded == []
+            position = batch.position
+    assert position == LogPosition(end, 1, writer.id, 4)
+
+
+def test_a_log_whose_beginning_was_deleted_is_not_taken_for_a_whole_one(
+    log: ScriptedLog, open_reader: Callable[..., LogReader], kafka: str
+) -> None:
+    log.append(log.claim(), "alice", ALICE)
+    admin: Any = AdminClient({"bootstrap.servers": kafka})
+    (deleted,) = admin.delete_records([TopicPartition(TOPIC, 0, 2)]).values()
+    deleted.result()
+    reader = open_reader()
+    reader.assign({(TOPIC, 0): LOG_START})
+    with pytest.raises(OffsetGone, match=r"accounts\[0\] to hold offset 0"):
+        read_into([], reader)
