@@ -19,7 +19,7 @@ from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.single import SingleReader
 from eventstore.store import Head, Recorded
 
-RECORDS_PER_STEP: Final = 1_000
+RECORDS_PER_STEP: Final = 500
 """Records that are read one after the other in the time of one step back."""
 
 AROUND: Final = 50

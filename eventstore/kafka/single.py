@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -37,9 +39,9 @@ class SingleReader:
         Raises:
             UnreadablePartition: The brokers refuse, or do not answer in `CONNECT_SECONDS`.
         """
-        with self._lock:
+        with self._assigned(topic, partition, offset) as consumer:
             try:
-                message = self._next(self._start(topic, partition, offset), topic, partition)
+                message = self._next(consumer, topic, partition)
             except OffsetGone:
                 return None
         return message if message is not None and message.offset() == offset else None
@@ -54,8 +56,7 @@ class SingleReader:
             UnreadablePartition: The brokers refuse, or do not answer in `CONNECT_SECONDS`.
         """
         found: dict[int, Message] = {}
-        with self._lock:
-            consumer = self._start(topic, partition, first)
+        with self._assigned(topic, partition, first) as consumer:
             while (message := self._next(consumer, topic, partition)) is not None:
                 offset = message.offset() or 0
                 if offset <= last and message.key() == key:
@@ -70,11 +71,17 @@ class SingleReader:
         header = None if message is None else header_of(message)
         return event_id(header) if header is not None and header.kind == Kind.EVENT else None
 
-    def _start(self, topic: str, partition: int, offset: int) -> Consumer:
-        if self._consumer is None:
-            self._consumer = self._settings.consumer("single")
-        self._consumer.assign([TopicPartition(topic, partition, offset)])
-        return self._consumer
+    @contextmanager
+    def _assigned(self, topic: str, partition: int, offset: int) -> Generator[Consumer]:
+        """The consumer, for this thread alone, at ``offset``; it fetches nothing afterwards."""
+        with self._lock:
+            if self._consumer is None:
+                self._consumer = self._settings.consumer("single")
+            self._consumer.assign([TopicPartition(topic, partition, offset)])
+            try:
+                yield self._consumer
+            finally:
+                self._consumer.unassign()
 
     def _next(self, consumer: Consumer, topic: str, partition: int) -> Message | None:
         """The next record; None at the partition's end."""
