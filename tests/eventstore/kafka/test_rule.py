@@ -306,3 +306,10 @@ def test_the_end_of_a_partition_moves_the_position_but_not_into_an_append() -> N
     rule.skip_to(5)
     assert rule.position == LogPosition(2, 1, ALICE, 1)
     assert rule.read(5, event(1, ALICE, 2, 1, 2), 5) == [2, 5]
+
+
+def test_a_seal_kills_the_append_being_collected() -> None:
+    rule: ReaderRule[int] = ReaderRule()
+    assert read(rule, [claim(1, ALICE), event(1, ALICE, 1, 0, 2), seal(1, ALICE, 2)]) == []
+    assert rule.dead == {Dead.INCOMPLETE: 1}
+    assert rule.position == LogPosition(3, 1, ALICE, SEALED)
