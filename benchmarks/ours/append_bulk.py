@@ -1,0 +1,43 @@
+"""Ten-event appends at the store port, 512 in flight: what `Repository.submit` stands on."""
+
+import json
+import sys
+import time
+from typing import Any
+
+from benchmarks import bank
+from benchmarks.ours.opened import Parts
+from eventstore.kafka.store import KafkaEventStore
+from eventstore.store import Append
+
+
+def run(store: KafkaEventStore, appends: list[Append]) -> float:
+    """Append all; seconds until the last answer."""
+    started = time.perf_counter()
+    futures = [store.submit(append) for append in appends]  # blocks while 512 are in flight
+    for future in futures:
+        future.result()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Run one job; print events per second."""
+    job: dict[str, Any] = json.loads(sys.argv[1])
+    appends = list(
+        bank.appends(
+            job["topic"],
+            job["prefix"],
+            appends=job["appends"],
+            events=job["events"],
+            streams=job["streams"],
+        )
+    )
+    warm = job["warm"]
+    with Parts(job).store() as store:
+        run(store, appends[:warm])
+        seconds = run(store, appends[warm:])
+    print(json.dumps({"value": (len(appends) - warm) * job["events"] / seconds}))
+
+
+if __name__ == "__main__":
+    main()
