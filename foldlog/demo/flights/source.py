@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from foldlog.demo.flights.errors import RowError, SourceError
-from foldlog.demo.flights.files import open_text
+from foldlog.demo.flights.files import open_lines
 
 COLUMNS: Final = (
     "year",
@@ -83,8 +83,8 @@ def read(path: Path) -> Iterator[FlightRow | Rejected]:
     Raises:
         SourceError: The file cannot be read, or lacks a column.
     """
-    with open_text(path) as text:
-        reader = csv.reader(text)
+    with open_lines(path) as lines:
+        reader = csv.reader(lines)
         pick = _columns(path, next(reader, list[str]()))
         seen: set[tuple[str, int, date, str]] = set()
         for line, fields in _records(reader):
