@@ -55,6 +55,7 @@ class EventCodec(Generic[M]):
         self._decoders = _conversions(self.fields, from_primitive)
         self._avro = parsed(self.schema)
         self._array = parsed_many(self.schema)
+        self._fields_set = {field.name for field in self.fields}
         self._post_init = model.model_post_init is not BaseModel.model_post_init
 
     def __repr__(self) -> str:
@@ -85,7 +86,7 @@ class EventCodec(Generic[M]):
         Raises:
             DecodingError: The bytes are not those of this schema, or not all of them.
         """
-        return self._filled(read(self.name, body, self._avro))
+        return self._filled([read(self.name, body, self._avro)])[0]
 
     def decode_many(self, bodies: Sequence[bytes]) -> list[M]:
         """The events of many bodies, quicker than one by one.
@@ -96,8 +97,8 @@ class EventCodec(Generic[M]):
         try:
             rows = read_many(self.name, bodies, self._array)
         except DecodingError:
-            return [self.decode(body) for body in bodies]
-        return [self._filled(values) for values in rows]
+            rows = [read(self.name, body, self._avro) for body in bodies]
+        return self._filled(rows)
 
     def decoder_for(self, writer_schema: Schema) -> Callable[[bytes], M]:
         """A decoder of bodies that another schema of this event wrote.
@@ -135,21 +136,27 @@ class EventCodec(Generic[M]):
             if not field.is_required() and field.default_factory is None
         }
 
-    def _filled(self, values: dict[str, Any]) -> M:
-        if self._decoders:
-            try:
-                for name, convert in self._decoders:
+    def _filled(self, rows: list[dict[str, Any]]) -> list[M]:
+        """An event of each row. All share one set of their fields: a frozen event changes none."""
+        try:
+            for name, convert in self._decoders:
+                for values in rows:
                     values[name] = convert(values[name])
-            except MISFITS as error:
-                raise DecodingError(self.name, _told(error)) from None
-        event = _new(self.model)
-        _set_values(event, values)
-        _set_fields_set(event, set(values))
-        _set_extra(event, None)
-        _set_private(event, None)
+        except MISFITS as error:
+            raise DecodingError(self.name, _told(error)) from None
+        events: list[M] = []
+        add, model, fields_set = events.append, self.model, self._fields_set
+        for values in rows:
+            event = _new(model)
+            _set_values(event, values)
+            _set_fields_set(event, fields_set)
+            _set_extra(event, None)
+            _set_private(event, None)
+            add(event)
         if self._post_init:
-            event.model_post_init(None)
-        return event
+            for event in events:
+                event.model_post_init(None)
+        return events
 
     def _checked(self, event: M) -> dict[str, Any]:
         """The values to encode, each of its field's type; remembers that these types are right."""
