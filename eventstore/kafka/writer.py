@@ -140,12 +140,11 @@ class Writer:
             while True:
                 if isinstance(item, AppendRequest):
                     self._partition(item.append.topic, item.partition).waiting.append(item)
-                elif isinstance(item, Question):
-                    asked: Question[Any] = item
-                    look_up = asked.look_up
-                    self._partition(look_up.topic, look_up.partition).questions.append(asked)
-                else:
+                elif callable(item):
                     item()
+                else:
+                    look_up = item.look_up
+                    self._partition(look_up.topic, look_up.partition).questions.append(item)
                 item = inbox.get_nowait()
         except queue.Empty:
             return
