@@ -25,10 +25,10 @@ class Event(BaseModel):
     so that an event reads the same when it is recorded and when it comes from the log. An enum
     is stored by the names of its members, whatever their values are.
 
-    Raises (where the class is defined):
-        DefinitionError: The stored name is missing or not an Avro full name, or the class is
-            not frozen or takes extra fields.
-        UnsupportedType: A field has no Avro form here.
+    Raises:
+        DefinitionError: Where the class is defined: its stored name is missing or not an Avro
+            full name, or it is not frozen or takes extra fields.
+        UnsupportedType: Likewise: a field has no Avro form here.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
