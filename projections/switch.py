@@ -26,7 +26,7 @@ from projections.log import TopicPartition
 from projections.projection import AnyProjection
 
 
-class _Behind(Exception):  # noqa: N818 - an outcome, not shown
+class _Behind(Exception):
     """The new generation did not reach the live one in time."""
 
 
@@ -36,7 +36,7 @@ def switch(
     new: Generation,
     *,
     reach: Callable[[Mapping[TopicPartition, int], float], None],
-    check_topics: Callable[[], None],
+    check_topics: Callable[[], object],
     read_schema: str,
 ) -> float:
     """Make ``new`` the generation that readers see; returns seconds that it held the live one.
@@ -78,7 +78,7 @@ def _try(
     new: Generation,
     *,
     reach: Callable[[Mapping[TopicPartition, int], float], None],
-    check_topics: Callable[[], None],
+    check_topics: Callable[[], object],
     read_schema: str,
 ) -> float:
     milliseconds = int(defaults.SWITCH_LOCK_SECONDS * 1000)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -33,9 +34,11 @@ def _facts(lags: Sequence[Lag]) -> list[dict[str, object]]:
 
 
 def _table(lags: Mapping[str, Sequence[Lag]]) -> Table:
-    table = Table("read model", "generation", "partitions", "records", "behind", "fed by")
-    for column in table.columns[1:5]:
-        column.justify = "right"
+    table = Table(box=box.SIMPLE)
+    table.add_column("read model", min_width=max(map(len, lags), default=0))
+    for title in ("generation", "partitions", "records", "behind"):
+        table.add_column(title, justify="right")
+    table.add_column("fed by")
     for name, found in lags.items():
         if not found:
             table.add_row(name, "-", "-", "-", "-", "not made yet: foldlog run, or catch up")
