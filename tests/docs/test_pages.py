@@ -76,6 +76,14 @@ def _tests_of(path: str) -> list[str]:
     return re.findall(r"^ *def (test_\w+)\(", text, re.MULTILINE)
 
 
+def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
+    command = "sphinx-build --fail-on-warning --nitpicky --quiet --builder html"
+    program, *options = command.split()
+    sphinx = str(Path(sys.executable).with_name(program))
+    _run([sphinx, *options, str(DOCS), str(tmp_path / "html")], ROOT, dict(os.environ))
+    assert (tmp_path / "html" / "index.html").is_file()
+
+
 def test_every_guarantee_names_its_proof() -> None:
     text = (DOCS / "explanation" / "guarantees.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| ") and "| proof" not in line]
