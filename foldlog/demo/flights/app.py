@@ -12,9 +12,9 @@ from foldlog.demo.flights.read_models import (
 app = App(
     aggregates=[Flight],
     projections=[
+        AircraftHistory(),
         PunctualityByCarrier(),
         PunctualityByRoute(),
-        AircraftHistory(),
         Cancellations(),
     ],
 )

@@ -1,5 +1,6 @@
 """Prints what people ask of flights, from the read models: plain SQL on plain views."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -11,6 +12,9 @@ from rich.table import Table
 
 from foldlog.demo.flights.aggregate import LATE
 from foldlog.demo.flights.airports import carriers
+
+NAME_WIDTH: Final = 20
+"""Characters of a carrier's name, so that the table fits a terminal."""
 
 MINIMUM: Final = 100
 """Flights that a route needs to be ranked."""
@@ -55,8 +59,8 @@ WORST_DAYS: Final = sa.text(
 )
 CANCELLED: Final = sa.text("SELECT count(*) FROM cancellations")
 
-_PUNCTUALITY: Final = ("flights", "cancelled", "left late", "mean", "arrived late", "mean")
-_MEANING: Final = f"late: more than {LATE} minutes; means in minutes, early flights included"
+_PUNCTUALITY: Final = ("flights", "cancelled", "left\nlate", "mean", "arrived\nlate", "mean")
+_MEANING: Final = f"late: more than {LATE} minutes; mean: minutes, early flights too"
 
 
 def show(console: Console, engine: sa.Engine) -> None:
@@ -78,7 +82,7 @@ def _show_aircraft(console: Console, db: sa.Connection) -> None:
     if aircraft:
         tail_number = aircraft[0][0]
         flights = db.execute(LAST_FLIGHTS, {"tail_number": tail_number})
-        columns = ("flight", "to", "scheduled (UTC)", "left", "arrived", "minutes in the air")
+        columns = ("flight", "to", "scheduled (UTC)", "left", "arrived", "air time")
         _print(console, f"The last flights of {tail_number}", columns, flights)
 
 
@@ -91,14 +95,15 @@ def _show_cancellations(console: Console, db: sa.Connection) -> None:
 
 def _named(row: Sequence[Any]) -> tuple[Any, ...]:
     carrier, *shares = row
-    name = carriers().get(carrier, "").removesuffix(" Inc.")
+    full = carriers().get(carrier, "").removesuffix(" Inc.").removesuffix(" Co.")
+    name = textwrap.shorten(full, NAME_WIDTH, placeholder="…")
     return "all" if carrier is None else f"{carrier} {name}".strip(), *shares
 
 
 def _print(
     console: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
-    caption = _MEANING if "left late" in columns else None
+    caption = _MEANING if "mean" in columns else None
     table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
     for place, column in enumerate(columns):
         table.add_column(column, justify="right" if place else "left", no_wrap=True)

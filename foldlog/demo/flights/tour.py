@@ -15,6 +15,7 @@ from rich.console import Console
 
 from foldlog import progress
 from foldlog.app import App
+from foldlog.demo.flights import workers
 from foldlog.demo.flights.check import PUBLISHED_CANCELLATIONS, Checked, check
 from foldlog.demo.flights.files import shipped_flights
 from foldlog.demo.flights.loader import Loaded, count_rows, load
@@ -64,6 +65,7 @@ class Tour:
 
     def project(self) -> None:
         """Bring every read model to the end of the log."""
+        started = time.perf_counter()
         last: dict[str, Progress] = {}
         with progress.shown(self._console, "records") as tell:
 
@@ -71,10 +73,11 @@ class Tour:
                 last[moment.projection] = moment
                 tell(f"Projecting {moment.projection}", moment.done, moment.total)
 
-            self._app.catch_up(listen)
+            workers.catch_up(tuple(self._app.projections), listen)
         for name, moment in last.items():
-            what = _rate(moment.done, "records", moment.seconds)
-            self._say(f"Projected {name}: {what}." if moment.done else f"{name} is up to date.")
+            self._say(f"Projected {name}: {_rate(moment.done, 'records', moment.seconds)}.")
+        seconds = time.perf_counter() - started
+        self._say(f"All read models are up to date ({seconds:.1f} s).")
 
     def rebuild(self) -> None:
         """Replay one read model beside the live one, and switch to it."""
