@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple, Self, TypeVar, cast, get_args
 
 import sqlalchemy as sa
 
-from eventstore.aggregates import Aggregate
+from eventstore.aggregates import Aggregate, check_aggregates
 from eventstore.defaults import PARTITIONS
 from eventstore.errors import ConfigurationError, StreamNotFound
-from eventstore.events import Event, check_names
+from eventstore.events import Event
 from eventstore.kafka.reader import LogReader
 from eventstore.kafka.schemas import SCHEMAS_TOPIC, SchemaRegistry
 from eventstore.kafka.settings import KafkaSettings
@@ -95,7 +95,10 @@ class App:
         self._kafka_options = kafka_options
         self._opened: Opened | None = None
         self._exits = ExitStack()
-        self._event_types = _event_types(self.aggregates)
+        check_aggregates(self.aggregates)
+        self._event_types: dict[str, Sequence[type[Event]]] = {
+            each.topic: each.event_types for each in self.aggregates
+        }
         _check_projections(self.aggregates, projections)
 
     def __repr__(self) -> str:
@@ -319,21 +322,6 @@ def _address(variable: str, given: str | None) -> str:
             "`foldlog dev` for servers of your own and export the lines that it prints"
         )
     return found
-
-
-def _event_types(
-    aggregates: Sequence[type[Aggregate[Any]]],
-) -> dict[str, Sequence[type[Event]]]:
-    types: dict[str, Sequence[type[Event]]] = {}
-    for aggregate in aggregates:
-        if aggregate.topic in types:
-            raise ConfigurationError(
-                f"expected one aggregate for the topic {aggregate.topic!r}; found two: give "
-                f"{aggregate.__name__} a topic of its own"
-            )
-        types[aggregate.topic] = aggregate.event_types
-    check_names(event for events in types.values() for event in events)
-    return types
 
 
 def _check_projections(

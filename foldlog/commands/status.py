@@ -50,6 +50,6 @@ def _table(lags: Mapping[str, Sequence[Lag]]) -> Table:
             str(len(found)),
             f"{sum(lag.position for lag in found):,}",
             f"{sum(lag.records for lag in found):,}",
-            ", ".join(owners) or "nobody now",
+            ", ".join(owners) or "nobody",
         )
     return table
