@@ -6,8 +6,9 @@ from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 from eventstore.errors import UnknownOutcome
+from eventstore.kafka.header import NO_OFFSET
 from eventstore.kafka.heads import Heads
-from eventstore.postgres.checkpoints import Applied, Found, LookUp
+from eventstore.postgres.checkpoints import Applied, Found, LookUp, Tip
 from eventstore.store import Append, Appended, Position, expected_number
 
 T = TypeVar("T")
@@ -142,3 +143,32 @@ class Question(Generic[T]):
     def refuse(self, error: Exception) -> None:
         """It cannot be answered."""
         self.future.set_exception(error)
+
+
+def question_of_head(look_up: LookUp) -> Question[Tip]:
+    """Asks for a stream's head; where the stream begins may stand in PostgreSQL alone."""
+    stream = look_up.stream
+
+    def known(heads: Heads) -> bool:
+        tip = heads.tips.get(stream)
+        return heads.tips_whole or (tip is not None and tip.first_offset != NO_OFFSET)
+
+    def answered(heads: Heads, found: Found | None) -> Tip | None:
+        tip, stored = heads.tips.get(stream), found.tip if found else None
+        if tip is not None and stored is not None and tip.first_offset == NO_OFFSET:
+            return tip._replace(first_offset=stored.first_offset)
+        return tip or stored
+
+    return Question(look_up, known=known, answered=answered)
+
+
+def question_of_append(look_up: LookUp) -> Question[Applied]:
+    """Asks what an append id led to."""
+
+    def known(heads: Heads) -> bool:
+        return heads.applied_whole or look_up.append in heads.applied
+
+    def answered(heads: Heads, found: Found | None) -> Applied | None:
+        return heads.applied.get(look_up.append) or (found.applied if found else None)
+
+    return Question(look_up, known=known, answered=answered)

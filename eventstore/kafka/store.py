@@ -4,7 +4,6 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 from uuid import UUID
@@ -15,16 +14,21 @@ from eventstore.defaults import APPENDS_IN_FLIGHT
 from eventstore.errors import ConfigurationError, EventStoreError, StoreClosed
 from eventstore.events import Event
 from eventstore.kafka.decoder import Decoder
-from eventstore.kafka.header import NO_APPEND, NO_OFFSET
-from eventstore.kafka.heads import Heads
+from eventstore.kafka.header import NO_APPEND
 from eventstore.kafka.history import StreamReader
 from eventstore.kafka.messages import Encoder
-from eventstore.kafka.requests import AppendRequest, Question, appended_of
+from eventstore.kafka.requests import (
+    AppendRequest,
+    Question,
+    appended_of,
+    question_of_append,
+    question_of_head,
+)
 from eventstore.kafka.schemas import SchemaRegistry
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.topics import TopicInfo, Topics
 from eventstore.kafka.writer import Writer
-from eventstore.postgres.checkpoints import Applied, Found, LookUp, Tip
+from eventstore.postgres.checkpoints import LookUp, Tip
 from eventstore.store import Append, Appended, Head, Recorded
 
 T = TypeVar("T")
@@ -118,13 +122,7 @@ class KafkaEventStore:
         if not self._exists(topic):
             return None
         partition = self._partition(topic, stream)
-        look_up = LookUp(topic, partition, stream, append_id.bytes)
-        question: Question[Applied] = Question(
-            look_up,
-            known=lambda heads: heads.applied_whole or look_up.append in heads.applied,
-            answered=partial(_applied_of, look_up.append),
-        )
-        applied = self._ask(question)
+        applied = self._ask(question_of_append(LookUp(topic, partition, stream, append_id.bytes)))
         if applied is None or applied.stream != stream:
             return None
         return appended_of(topic, partition, applied, repeated=True)
@@ -145,11 +143,8 @@ class KafkaEventStore:
     def _tip(self, topic: str, stream: str) -> Tip | None:
         if not self._exists(topic):
             return None
-        look_up = LookUp(topic, self._partition(topic, stream), stream, NO_APPEND)
-        question: Question[Tip] = Question(
-            look_up, known=partial(_is_tip_known, stream), answered=partial(_tip_of, stream)
-        )
-        return self._ask(question)
+        partition = self._partition(topic, stream)
+        return self._ask(question_of_head(LookUp(topic, partition, stream, NO_APPEND)))
 
     def _ask(self, question: Question[T]) -> T | None:
         self._check_open()
@@ -212,20 +207,3 @@ class KafkaEventStore:
                 decoder = Decoder(tuple(self._types(topic)), self._registry)
                 reader = self._readers[topic] = StreamReader(self._settings, decoder)
             return reader
-
-
-def _is_tip_known(stream: str, heads: Heads) -> bool:
-    """Whether memory alone can tell the head; where the stream begins may stand below it."""
-    tip = heads.tips.get(stream)
-    return heads.tips_whole or (tip is not None and tip.first_offset != NO_OFFSET)
-
-
-def _tip_of(stream: str, heads: Heads, found: Found | None) -> Tip | None:
-    tip, stored = heads.tips.get(stream), found.tip if found else None
-    if tip is not None and stored is not None and tip.first_offset == NO_OFFSET:
-        return tip._replace(first_offset=stored.first_offset)
-    return tip or stored
-
-
-def _applied_of(append: bytes, heads: Heads, found: Found | None) -> Applied | None:
-    return heads.applied.get(append) or (found.applied if found else None)
