@@ -43,10 +43,11 @@ def _commands() -> Iterator[Shown]:
             yield Shown(command.split(), output)
 
 
-def _same(text: str) -> str:
+def _same(text: str) -> list[str]:
+    """The lines that show something, without what varies and spaces at their ends."""
     for pattern, name in VARYING:
         text = re.sub(pattern, name, text)
-    return text
+    return [line.rstrip() for line in text.splitlines() if line.strip()]
 
 
 @pytest.fixture
