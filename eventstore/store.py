@@ -61,7 +61,7 @@ class Recorded(NamedTuple, Generic[E]):
 
     @property
     def id(self) -> str:
-        """The event's id: its append id and its index within it."""
+        """The event's id, made of its append id and its index within it."""
         return f"{self.append_id}:{self.index}"
 
     @property

@@ -20,8 +20,9 @@ class CommandHelp(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """One literal block."""
         command: click.Command = main
-        context = click.Context(main, info_name="foldlog", max_content_width=WIDTH)
-        context.terminal_width = WIDTH
+        context = click.Context(
+            main, info_name="foldlog", terminal_width=WIDTH, **main.context_settings
+        )
         for word in self.arguments:
             if not isinstance(command, click.Group):
                 raise self.error(f"{command.name} has no subcommands, and so no {word}")
