@@ -28,7 +28,7 @@ class Setting:
     """Opens readers of the log."""
     partitions: Mapping[str, int]
     """Topic to its number of partitions, for the topics of the projection's aggregates."""
-    check_topics: Callable[[], None]
+    check_topics: Callable[[], object]
     """Raises if a topic is not the one that was recorded."""
     read_schema: str
     """The PostgreSQL schema in which readers see the views."""

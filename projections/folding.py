@@ -19,8 +19,10 @@ def keys_of(
     key = projection.key
     keys: list[Any] = [key(recorded) for recorded in batch]
     if projection.key_is_stream:
-        for found, recorded in zip(keys, batch, strict=True):
-            stream = recorded.stream
+        streams = [recorded.stream for recorded in batch]
+        if keys == streams:
+            return keys
+        for found, stream in zip(keys, streams, strict=True):
             if found is None or found == stream or _holds(found, stream):
                 continue
             raise InvalidRow(
@@ -48,15 +50,14 @@ def fold_into(
     for key, recorded in zip(keys, batch, strict=True):
         if key is not None:
             row = fold(get(key), recorded)
-            rows[key] = None if row is DELETE else _given(projection, key, row)
-
-
-def _given(projection: RowProjection[Any, Any], key: Hashable, row: Any) -> Any:
-    if row is None:
-        raise InvalidRow(
-            projection.name, key, "None from `fold`", "return the row in every case, or DELETE"
-        )
-    return row
+            if row is None:
+                raise InvalidRow(
+                    projection.name,
+                    key,
+                    "None from `fold`",
+                    "return the row in every case, or DELETE",
+                )
+            rows[key] = None if row is DELETE else row
 
 
 def folded(

@@ -46,7 +46,7 @@ class Projector:
         *,
         postgres: str,
         log: Log,
-        check_topics: Callable[[], None] = lambda: None,
+        check_topics: Callable[[], object] = lambda: None,
     ) -> None:
         self._projection, self.generation, self._log = projection, generation, log
         self._check_topics = check_topics

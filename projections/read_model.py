@@ -33,7 +33,7 @@ class ReadModel:
         postgres: str,
         log: LogFactory,
         partitions: Mapping[str, int],
-        check_topics: Callable[[], None] = lambda: None,
+        check_topics: Callable[[], object] = lambda: None,
         read_schema: str = defaults.READ_SCHEMA,
     ) -> None:
         topics = {aggregate.topic for aggregate in projection.aggregates}

@@ -106,7 +106,10 @@ def test_killed_and_started_again_it_equals_the_fold(
         opened = [one for one in ledger.history() if isinstance(one.event, AccountOpened)]
         assert rows_of(ledger, "owners") == sorted((one.stream, one.event.owner) for one in opened)  # type: ignore[attr-defined]
     else:
-        folds = {"Balances": (Balances(), "balances"), "HeldByDigit": (HeldByDigit(), "held")}
+        folds: dict[str, tuple[RowProjection[Any, Any], str]] = {
+            "Balances": (Balances(), "balances"),
+            "HeldByDigit": (HeldByDigit(), "held"),
+        }
         fold, view = folds[projection]
         assert rows_of(ledger, view) == expected(ledger, fold)
 

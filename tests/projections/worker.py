@@ -5,9 +5,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from projections import defaults  # noqa: E402
-from tests.projections import read_models  # noqa: E402
-from tests.projections.ledger import Ledger  # noqa: E402
+from projections import defaults
+from tests.projections import read_models
+from tests.projections.ledger import Ledger
 
 kafka, postgres, projection = sys.argv[1:]
 defaults.BATCH_EVENTS = 40  # type: ignore[misc]  # pyright: ignore[reportConstantRedefinition]
