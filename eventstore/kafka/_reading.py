@@ -1,6 +1,7 @@
 """One partition as a `LogReader` reads it: the rule's state, and what became valid meanwhile."""
 
 import logging
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from confluent_kafka import Message
@@ -41,26 +42,45 @@ class PartitionReading:
         self.stopped = False
         """Nothing is fetched of it any more."""
         self._decoder = decoder
-        self._valid: list[LogRecord] = []
+        self._recorded: list[Recorded[Event]] = []
+        self._last: LogRecord | None = None
         self._given = position
         self._broken = 0
 
-    def take(self, offset: int, message: Message) -> None:
-        """Take the next message."""
-        rule = self.rule
-        if offset < rule.next_offset or self.error is not None:
-            return
-        try:
-            header = header_of(message)
-        except LogError as error:
-            self.error = error
-            return
-        if header is None:
-            rule.foreign(offset)
-            return
-        valid = rule.read(offset, header, (offset, header, message))
-        if valid:
-            self._valid += valid
+    def take(self, messages: Iterable[Message]) -> None:
+        """Take the next messages, none of which tells of an error, and decode what is valid."""
+        if self.error is None:
+            self._decode(self._valid(messages))
+
+    def _valid(self, messages: Iterable[Message]) -> list[LogRecord]:
+        found: list[LogRecord] = []
+        rule, start = self.rule, self.rule.next_offset
+        for message in messages:
+            offset = message.offset() or 0
+            if offset < start:
+                continue
+            try:
+                header = header_of(message)
+            except LogError as error:
+                self.error = error
+                break
+            if header is None:
+                rule.foreign(offset)
+                continue
+            valid = rule.read(offset, header, (offset, header, message))
+            if valid:
+                found += valid
+        return found
+
+    def _decode(self, valid: list[LogRecord]) -> None:
+        while valid:
+            try:
+                self._recorded += self._decoder.decode(self.topic, self.partition, valid)
+            except UndecodableEvent as error:
+                valid = self._stop_before(error, valid)
+            else:
+                self._last = valid[-1]
+                return
 
     def skip_to(self, offset: int) -> None:
         """Nothing more stands before ``offset``, the partition's end for now."""
@@ -69,19 +89,14 @@ class PartitionReading:
 
     def batch(self) -> PartitionBatch | None:
         """What became valid since the last batch; None: the partition has not moved."""
-        valid, self._valid = self._valid, []
-        recorded: list[Recorded[Event]] | None = None
-        while recorded is None:
-            try:
-                recorded = self._decoder.decode(self.topic, self.partition, valid)
-            except UndecodableEvent as error:
-                valid = self._stop_before(error, valid)
+        recorded, self._recorded = self._recorded, []
+        record, self._last = self._last, None
         position = self.rule.position
         if position == self._given:
             return None
         self._given = position
         self._alarm()
-        last = (valid[-1][0], event_id(valid[-1][1])) if valid else None
+        last = None if record is None else (record[0], event_id(record[1]))
         return PartitionBatch(self.topic, self.partition, recorded, position, last)
 
     def _stop_before(self, error: UndecodableEvent, valid: list[LogRecord]) -> list[LogRecord]:

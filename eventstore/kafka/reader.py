@@ -8,6 +8,7 @@ applied each event exactly once.
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from types import TracebackType
 from typing import Final, Self, TypeAlias, cast
 
@@ -30,8 +31,9 @@ __all__ = ["LogReader", "PartitionBatch", "PartitionKey"]
 PartitionKey: TypeAlias = tuple[str, int]
 """Topic and partition."""
 
-AT_ONCE: Final = 10_000
-"""Records taken from the client at once, at most."""
+AT_ONCE: Final = 1_000
+"""Records taken from the client and decoded at once, at most: while they are in the processor's
+cache, which saves a third of the time."""
 
 MORE: Final = 0.02
 """Seconds to wait for more records at a time while the log is known to hold more."""
@@ -195,19 +197,13 @@ class LogReader:
         return self._consumer.get_watermark_offsets(where, cached=True)[1]
 
     def _take(self, messages: Iterable[Message]) -> None:
-        readings = self._readings
-        key: tuple[str | None, int | None] | None = None
-        reading: PartitionReading | None = None
-        for message in messages:
-            if message.error() is not None:
-                self._take_error(message)
-                continue
-            found = (message.topic(), message.partition())
-            if found != key:
-                key = found
-                reading = readings.get(cast("PartitionKey", found))
-            if reading is not None:
-                reading.take(message.offset() or 0, message)
+        for (is_error, *key), run in groupby(messages, _source):
+            reading = self._readings.get(cast("PartitionKey", tuple(key)))
+            if is_error:
+                for message in run:
+                    self._take_error(message)
+            elif reading is not None:
+                reading.take(run)
 
     def _take_error(self, message: Message) -> None:
         error = message.error()
@@ -234,6 +230,11 @@ class LogReader:
                 self._failed.append(reading.error)
                 where = TopicPartition(reading.topic, reading.partition)
                 self._consumer.incremental_unassign([where])
+
+
+def _source(message: Message) -> tuple[bool, str | None, int | None]:
+    """Whether it tells of an error, and where it is from."""
+    return (message.error() is not None, message.topic(), message.partition())
 
 
 def _at(key: PartitionKey, position: LogPosition) -> TopicPartition:
