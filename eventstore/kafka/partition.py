@@ -164,16 +164,18 @@ class Partition:
         waiting, self.waiting = self.waiting, deque[AppendRequest]()
         held: list[AppendRequest] = []
         streams: set[str] = set()
-        while waiting and self.serving and room():
-            request = waiting.popleft()
-            stream = request.append.stream
-            if stream in streams or not self._informed(request, found):
-                held.append(request)
-                streams.add(stream)
-            elif not self.serve(request):
-                held.append(request)
-                break
-        self.waiting.extendleft(reversed([*held, *waiting]))
+        try:
+            while waiting and self.serving and room():
+                request = waiting[0]
+                stream = request.append.stream
+                if stream in streams or not self._informed(request, found):
+                    held.append(request)
+                    streams.add(stream)
+                elif not self.serve(request):
+                    break
+                waiting.popleft()
+        finally:  # whatever fails, nobody is forgotten
+            self.waiting.extendleft(reversed([*held, *waiting]))
 
     def answer_questions(self, found: Mapping[LookUp, Found | None]) -> None:
         """Answer the questions that memory, or what was looked up, can answer."""
