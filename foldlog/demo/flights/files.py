@@ -70,16 +70,15 @@ def open_bytes(path: Path) -> Generator[IO[bytes]]:
 @contextlib.contextmanager
 def open_lines(path: Path) -> Generator[Iterator[str]]:
     """Open a CSV file as `open_bytes` does, as lines; bytes that are not UTF-8 are marked."""
-    with open_bytes(path) as binary:
-        yield _lines(binary)
+    # In large blocks: each read lets the threads that append run, and waits for its turn again.
+    with (
+        open_bytes(path) as binary,
+        io.BufferedReader(cast("io.RawIOBase", binary), BLOCK) as blocks,
+    ):
+        yield _lines(blocks)
 
 
-def _lines(binary: IO[bytes]) -> Iterator[str]:
-    """The lines, read in large blocks.
-
-    Each read lets the threads that append run, and has to wait for its turn again.
-    """
-    blocks = io.BufferedReader(cast("io.RawIOBase", binary), BLOCK)
+def _lines(blocks: Iterator[bytes]) -> Iterator[str]:
     for line in itertools.islice(blocks, 1):
         yield line.decode("utf-8-sig", "replace")
     for line in blocks:

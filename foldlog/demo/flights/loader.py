@@ -11,10 +11,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 from uuid import UUID, uuid5
 
+from eventstore.collector import uncollected
 from eventstore.defaults import APPENDS_IN_FLIGHT
 from eventstore.errors import ConcurrencyError, UnknownOutcome
 from eventstore.repository import Repository
@@ -35,7 +37,8 @@ TRIES: Final = 6
 PAUSE: Final = 0.5
 """Seconds before an append of unknown outcome is repeated, doubled each time."""
 
-ROWS_BETWEEN_PROGRESS: Final = 500
+ROWS_PER_BLOCK: Final = 1_000
+"""Rows read at once; the garbage collector, which took a third of the time, runs in between."""
 
 
 class Refusal(NamedTuple):
@@ -94,7 +97,7 @@ def load(
 ) -> Loaded:
     """Append every flight of a file, ``years`` times over, each time a year later.
 
-    ``progress`` is told the rows done so far, every `ROWS_BETWEEN_PROGRESS` rows.
+    ``progress`` is told the rows done so far, every `ROWS_PER_BLOCK` rows.
 
     Raises:
         SourceError: The file cannot be read, or lacks a column.
@@ -115,19 +118,26 @@ class _Loading:
 
     def run(self, path: Path, years: int) -> Loaded:
         started = time.perf_counter()
-        for done, (shift, row) in enumerate(_repeated(path, years)):
-            if isinstance(row, Rejected):
-                self._refuse(shift, row.line, row.reason)
-            else:
-                self._send(shift, row)
-            if len(self._sent) > IN_FLIGHT:
-                self._settle(self._sent.popleft())
-            if self._progress is not None and not done % ROWS_BETWEEN_PROGRESS:
+        rows, done = _repeated(path, years), 0
+        while block := list(islice(rows, ROWS_PER_BLOCK)):
+            with uncollected():
+                for shift, row in block:
+                    self._take(shift, row)
+            done += len(block)
+            if self._progress is not None:
                 self._progress(done)
         while self._sent:
             self._settle(self._sent.popleft())
         self._loaded.seconds = time.perf_counter() - started
         return self._loaded
+
+    def _take(self, years: int, row: FlightRow | Rejected) -> None:
+        if isinstance(row, Rejected):
+            self._refuse(years, row.line, row.reason)
+        else:
+            self._send(years, row)
+        if len(self._sent) > IN_FLIGHT:
+            self._settle(self._sent.popleft())
 
     def _send(self, years: int, row: FlightRow) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Brings the read models up to date, each in a process of its own, two at a time.
+"""Brings the read models up to date in two processes, each taking one after the other.
 
 A fold is Python, and a Python process computes on one core. The workers open the application at
 the addresses in the environment, as `foldlog run` on other machines would. They may be killed at
@@ -8,17 +8,16 @@ any point: rows and positions are committed together.
 import multiprocessing
 import queue
 import signal
-from collections import deque
 from collections.abc import Sequence
 from multiprocessing.context import SpawnProcess
-from multiprocessing.queues import Queue
+from multiprocessing.queues import Queue, SimpleQueue
 from typing import Final, NamedTuple, TypeAlias
 
 from foldlog.demo.flights.errors import FlightsError
 from projections.progress import Listener, Progress
 
 WORKERS: Final = 2
-"""Processes at a time: the example is made for two cores."""
+"""Processes: the example is made for two cores."""
 
 LOOK_SECONDS: Final = 0.1
 """Seconds between two looks at whether a worker has ended."""
@@ -38,24 +37,29 @@ def catch_up(read_models: Sequence[str], listener: Listener) -> None:
     """Bring the read models to the log's end as it is now; returns when all are there.
 
     Raises:
-        FlightsError: A worker failed; the others were stopped, and go on the next time.
+        FlightsError: A worker failed; what is missing is made good the next time.
     """
     context = multiprocessing.get_context("spawn")
     told: Queue[_Told] = context.Queue()
-    waiting = deque(read_models)
-    working: list[SpawnProcess] = []
+    waiting: SimpleQueue[str | None] = context.SimpleQueue()
+    for read_model in (*read_models, *[None] * WORKERS):
+        waiting.put(read_model)
+    workers = [context.Process(target=_work, args=(waiting, told)) for _ in range(WORKERS)]
     try:
-        while waiting or working:
-            while waiting and len(working) < WORKERS:
-                worker = context.Process(target=_work, args=(waiting.popleft(), told), daemon=True)
-                worker.start()
-                working.append(worker)
+        for worker in workers:
+            worker.start()
+        while any(worker.is_alive() for worker in workers):
             _listen(told, listener, seconds=LOOK_SECONDS)
-            working = [worker for worker in working if not _has_ended(worker)]
         while _listen(told, listener, seconds=LOOK_SECONDS):
             pass
+        _check(workers)
     finally:
-        for worker in working:
+        _end(workers)
+
+
+def _end(workers: Sequence[SpawnProcess]) -> None:
+    for worker in workers:
+        if worker.pid is not None:
             worker.terminate()
             worker.join()
 
@@ -68,28 +72,30 @@ def _listen(told: "Queue[_Told]", listener: Listener, *, seconds: float) -> bool
         return False
     if isinstance(moment, _Failed):
         raise FlightsError(
-            f"expected {moment.read_model} to be brought up to date; found {moment.reason}"
+            f"expected the {moment.read_model} to be brought up to date; found {moment.reason}"
         )
     listener(moment)
     return True
 
 
-def _has_ended(worker: SpawnProcess) -> bool:
-    if worker.exitcode:
-        raise FlightsError(
-            f"expected a worker to end by itself; found exit code {worker.exitcode}: "
-            "run it again, and it goes on"
-        )
-    return worker.exitcode is not None
+def _check(workers: Sequence[SpawnProcess]) -> None:
+    for worker in workers:
+        if worker.exitcode:
+            raise FlightsError(
+                f"expected a worker to end by itself; found exit code {worker.exitcode}: "
+                "run it again, and it goes on"
+            )
 
 
-def _work(read_model: str, told: "Queue[_Told]") -> None:
+def _work(waiting: "SimpleQueue[str | None]", told: "Queue[_Told]") -> None:
     """What a worker does: Ctrl-C is its parent's to handle, who ends it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from foldlog.demo.flights.app import app  # noqa: PLC0415 - in the worker only
 
+    read_model = "application"
     try:
         with app:
-            app.read_model(read_model).catch_up(told.put)
+            for read_model in iter(waiting.get, None):
+                app.read_model(read_model).catch_up(told.put)
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent says so
         told.put(_Failed(read_model, f"{type(error).__name__}: {error}"))
