@@ -52,7 +52,9 @@ def timestamp_of(time: int) -> int:
     µs are the truth.
     """
     timestamp = time // 1_000
-    return {0: 1, -1: -2}.get(timestamp, timestamp)
+    if -1 <= timestamp <= 0:
+        return 1 if timestamp == 0 else -2
+    return timestamp
 
 
 def header_of(message: Message) -> Header | None:

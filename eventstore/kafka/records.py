@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, TypeAlias
 
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import Message, Producer
@@ -33,13 +33,8 @@ Report = Callable[[ClientError | None, Message], None]
 """What the client calls for each record, once, with its error or its offset."""
 
 
-class Record(NamedTuple):
-    """One event, ready to be sent."""
-
-    value: bytes
-    header: bytes
-    timestamp: int
-    """In ms."""
+Record: TypeAlias = tuple[bytes, bytes, int]
+"""One event, ready to be sent: its value, its header, its timestamp in ms."""
 
 
 def encode_append(
@@ -63,15 +58,14 @@ def encode_append(
     if count > EVENTS_PER_APPEND:
         raise AppendTooLarge(append.stream, count, EVENTS_PER_APPEND, "events")
     key_size = len(append.stream.encode())
-    now = 0 if append.times else time.time_ns() // 1_000
+    times = append.times or [time.time_ns() // 1_000] * count
     epoch, writer, append_id = session.epoch, session.writer, append.append_id.bytes
     sequence, first_offset = session.next_sequence, session.offset_of(session.next_sequence)
     records: list[Record] = []
     size = 0
-    for index, event in enumerate(append.events):
+    for index, (event, at) in enumerate(zip(append.events, times, strict=True)):
         value = encoder.encode(event)
         size += len(value) + key_size + STRUCT.size
-        at = append.times[index] if append.times else now
         header = STRUCT.pack(
             LAYOUT,
             EVENT,
@@ -86,7 +80,7 @@ def encode_append(
             append_id,
             event.codec.fingerprint,
         )
-        records.append(Record(value, header, timestamp_of(at)))
+        records.append((value, header, timestamp_of(at)))
     if size > BYTES_PER_APPEND:
         raise AppendTooLarge(append.stream, size, BYTES_PER_APPEND, "bytes")
     return records
