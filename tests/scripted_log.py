@@ -114,6 +114,10 @@ class ScriptedLog:
             self._last[stream] = offsets[-1]
         return offsets
 
+    def chain_to(self, stream: str, offset: int) -> None:
+        """The stream's next append says that its predecessor stands there."""
+        self._last[stream] = offset
+
 
 def _marker(writer: ScriptedWriter, kind: Kind) -> Header:
     return Header(

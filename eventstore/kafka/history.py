@@ -2,7 +2,7 @@
 
 A head that is true leads to valid events only, since a writer chains an event to a valid one.
 So the reader's rule is not needed here, and each step is checked: the record is an event of this
-stream, with the version that it must have.
+stream, with the version that it must have, and of the writer that can have written it.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from confluent_kafka import Message
 from eventstore.errors import BrokenChain, OffsetGone
 from eventstore.events import Event
 from eventstore.kafka.decoder import Decoder
-from eventstore.kafka.header import Kind
+from eventstore.kafka.header import Header, Kind
 from eventstore.kafka.messages import LogRecord, header_of
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.single import SingleReader
@@ -55,7 +55,6 @@ class StreamReader:
         self, topic: str, partition: int, stream: str, head: Head, after: int
     ) -> list[LogRecord]:
         """The records that hold these events, in order, collected from the last to the first."""
-        key = stream.encode()
         first, offset = max(head.first_offset, 0), head.last_offset
         around = _around(head, after)
         chain: list[LogRecord] = []
@@ -65,18 +64,59 @@ class StreamReader:
             if offset not in run:
                 begin = max(first, offset - around)
                 try:
-                    run = self._single.run(topic, partition, begin, offset, key=key)
+                    run = self._single.run(topic, partition, begin, offset, key=stream.encode())
                 except OffsetGone as error:
                     raise BrokenChain(stream, version, where, str(error)) from error
             record = _event_at(run, offset)
+            fits = record is not None and record[1].version == version
+            if chain and not (fits and self._leads_to(record, chain[-1])):
+                shifted = self._shifted(chain[-1], version)
+                record, fits = (shifted, True) if shifted else (record, fits)
             if record is None:
                 raise BrokenChain(stream, version, where, "no event of this stream")
+            if not fits:
+                raise BrokenChain(stream, version, where, f"version {record[1].version}")
             chain.append(record)
-            found = record[1]
-            if found.version != version:
-                raise BrokenChain(stream, version, where, f"version {found.version}")
-            offset = found.previous
+            offset = record[1].previous
         return chain[::-1]
+
+    def _leads_to(self, record: LogRecord | None, later: LogRecord) -> bool:
+        """Whether what stands where ``later`` looks for its predecessor is it, for certain.
+
+        An event of the same writer is. One of another is, if it stands before the later writer's
+        claim; and where that is, is certain if nobody else has written since.
+        """
+        if record is None:
+            return False
+        offset, header, _ = record
+        at, after, message = later
+        if _same_writer(header, after):
+            return True
+        claim = at - after.sequence
+        if offset >= claim:
+            return False
+        found = self._single.at(message.topic() or "", message.partition() or 0, claim)
+        claimed = None if found is None else header_of(found)
+        return claimed is not None and claimed.kind == Kind.CLAIM and _same_writer(claimed, after)
+
+    def _shifted(self, later: LogRecord, version: int) -> LogRecord | None:
+        """The predecessor of ``later`` by the same writer, if it stands after where it should.
+
+        An event that was sent while its predecessor was in flight says where that was to stand.
+        A record of somebody else that came in between has moved both: the writer lost its claim
+        by it, but its events are events.
+        """
+        at, after, message = later
+        topic, partition, key = message.topic() or "", message.partition() or 0, message.key()
+        begin = after.previous + 1
+        if key is None or begin <= 0 or begin >= at:
+            return None
+        run = self._single.run(topic, partition, begin, at - 1, key=key)
+        for offset in run:
+            record = _event_at(run, offset)
+            if record and record[1].version == version and _same_writer(record[1], after):
+                return record
+        return None
 
 
 def _around(head: Head, after: int) -> int:
@@ -92,3 +132,7 @@ def _event_at(run: dict[int, Message], offset: int) -> LogRecord | None:
     if message is None or header is None or header.kind != Kind.EVENT:
         return None
     return offset, header, message
+
+
+def _same_writer(one: Header, other: Header) -> bool:
+    return one.epoch == other.epoch and one.writer == other.writer

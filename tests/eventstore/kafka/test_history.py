@@ -68,6 +68,19 @@ def test_what_a_zombie_wrote_to_the_stream_is_not_part_of_it(
     assert amounts(log, streams, head(4, offsets[0], offsets[-1])) == [1, 2, 3]
 
 
+def test_a_zombie_in_the_place_of_an_event_that_was_in_flight_is_not_part_of_the_stream(
+    log: ScriptedLog, streams: StreamReader
+) -> None:
+    zombie = log.claim(1)
+    offsets = log.append(zombie, "alice", ALICE)
+    writer = log.claim(2)
+    (place,) = log.append(zombie, "alice", [MoneyDeposited(amount=99)] * 2, only=1)
+    offsets += log.append(writer, "alice", [MoneyDeposited(amount=3)])
+    log.chain_to("alice", place)  # where the writer believes that its event stands
+    offsets += log.append(writer, "alice", [MoneyDeposited(amount=4)])
+    assert amounts(log, streams, head(5, offsets[0], offsets[-1])) == [1, 2, 3, 4]
+
+
 def test_a_head_that_the_log_contradicts_is_refused(
     log: ScriptedLog, streams: StreamReader
 ) -> None:

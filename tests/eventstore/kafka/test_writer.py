@@ -594,3 +594,22 @@ def test_a_connection_to_postgres_that_is_cut_costs_no_append(postgres: str, ope
     with psycopg.connect(postgres) as connection:
         row = connection.execute("SELECT sum(version) FROM foldlog.heads").fetchone()
     assert row == (20,)
+
+
+def test_a_stranger_among_records_in_flight_costs_a_claim_and_no_event(
+    kafka: str, opened: Open
+) -> None:
+    store = opened()
+    where = answer(store, deposit("alice", NO_STREAM)).positions[0]
+    stranger = KafkaSettings(kafka).producer()
+    stranger.produce(TOPIC, b"?", b"?", where.partition)
+    stranger.flush(SECONDS)
+    futures = [store.submit(deposit("alice", version, amounts=(1, 2))) for version in (1, 3, 5)]
+    answers = [future.result(SECONDS) for future in futures]
+    assert [each.version for each in answers] == [3, 5, 7]
+    read = list(store.read(TOPIC, "alice"))
+    assert [each.version for each in read] == list(range(1, 8))
+    assert [each.position for each in read[1:]] == [
+        place for each in answers for place in each.positions
+    ]
+    assert len(events(kafka)) == 7
