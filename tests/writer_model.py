@@ -279,12 +279,19 @@ class Process:
         self.partition.questions.append(question)
 
     def claim(self) -> None:
-        """Read to the end, and send a claim."""
+        """Read to the end, answer what is asked, and claim if there is to append."""
         partition = self.partition
-        if partition.phase is not Phase.IDLE or not partition.waiting:
+        if partition.phase is not Phase.IDLE or not partition.wanted:
             return
         known, partition.restored = partition.restored, None
         restored = self.restorer.read_on(KEY, known)
+        questions = partition.take_questions()
+        found = self.database.look_up([each.look_up for each in questions])
+        for question in questions:
+            question.answer(restored.heads, found)
+        if not partition.waiting:
+            partition.restored = restored
+            return
         partition.phase = Phase.CLAIMING
         epoch, writer = restored.rule.position.epoch + 1, os.urandom(8)
         partition.claiming = writer

@@ -43,8 +43,8 @@ def repeated(store: KafkaEventStore, append: Append) -> Appended:
     while True:
         try:
             return answer(store, append)
-        except UnknownOutcome:
-            assert time.monotonic() < deadline
+        except UnknownOutcome as error:
+            assert time.monotonic() < deadline, error
 
 
 def test_a_kafka_or_postgres_that_hangs_leaves_nobody_without_an_answer(
