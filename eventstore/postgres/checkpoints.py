@@ -8,7 +8,6 @@ of ``heads`` and ``appends`` say what stands in it, and perhaps a little of what
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
-from uuid import UUID
 
 from psycopg import Connection
 from psycopg.rows import TupleRow
@@ -102,10 +101,13 @@ UPDATE foldlog.checkpoints
 SET next_offset = %s, epoch = %s, writer = %s, next_sequence = %s
 WHERE topic = %s AND partition = %s AND topic_id = %s AND epoch <= %s AND next_offset = %s"""
 
+# Append ids travel as bytes: as UUID objects they were most of the cost of a look-up.
 _HEADS: Final = """
 INSERT INTO foldlog.heads
     (topic, partition, stream, version, append_id, first_offset, last_offset)
-SELECT %s, %s, * FROM unnest(%s::text[], %s::bigint[], %s::uuid[], %s::bigint[], %s::bigint[])
+SELECT %s, %s, stream, version, encode(append_id, 'hex')::uuid, first_offset, last_offset
+FROM unnest(%b::text[], %b::bigint[], %b::bytea[], %b::bigint[], %b::bigint[])
+     AS q (stream, version, append_id, first_offset, last_offset)
 ON CONFLICT (topic, partition, stream) DO UPDATE SET
     version = excluded.version,
     append_id = excluded.append_id,
@@ -113,19 +115,22 @@ ON CONFLICT (topic, partition, stream) DO UPDATE SET
 
 _APPENDS: Final = """
 INSERT INTO foldlog.appends (topic, partition, append_id, stream, version, count, last_offset)
-SELECT %s, %s, * FROM unnest(%s::uuid[], %s::text[], %s::bigint[], %s::int[], %s::bigint[])
+SELECT %s, %s, encode(append_id, 'hex')::uuid, stream, version, count, last_offset
+FROM unnest(%b::bytea[], %b::text[], %b::bigint[], %b::int[], %b::bigint[])
+     AS q (append_id, stream, version, count, last_offset)
 ON CONFLICT (topic, partition, append_id) DO NOTHING"""
 
 _LOOK_UP: Final = """
-SELECT c.next_offset, c.epoch, h.version, h.append_id, h.first_offset, h.last_offset,
+SELECT c.next_offset, c.epoch, h.version, uuid_send(h.append_id), h.first_offset, h.last_offset,
        a.stream, a.version, a.count, a.last_offset
-FROM unnest(%s::text[], %s::int[], %s::text[], %s::uuid[])
+FROM unnest(%b::text[], %b::int[], %b::text[], %b::bytea[])
      WITH ORDINALITY AS q (topic, partition, stream, append_id, n)
 JOIN foldlog.checkpoints c ON (c.topic, c.partition) = (q.topic, q.partition)
 LEFT JOIN foldlog.heads h
      ON (h.topic, h.partition, h.stream) = (q.topic, q.partition, q.stream)
 LEFT JOIN foldlog.appends a
-     ON (a.topic, a.partition, a.append_id) = (q.topic, q.partition, q.append_id)
+     ON (a.topic, a.partition) = (q.topic, q.partition)
+     AND a.append_id = encode(q.append_id, 'hex')::uuid
 ORDER BY q.n"""
 
 _FORGET: Final = "DELETE FROM foldlog.appends WHERE at < now() - make_interval(days => %s)"
@@ -176,9 +181,13 @@ def write(connection: Connection[TupleRow], checkpoint: Checkpoint) -> bool:
         return False
     where = (key.topic, key.partition)
     if checkpoint.heads:
-        connection.execute(_HEADS, (*where, *_head_columns(checkpoint.heads)))
+        connection.execute(
+            _HEADS, (*where, list(checkpoint.heads), *_columns(checkpoint.heads.values()))
+        )
     if checkpoint.appends:
-        connection.execute(_APPENDS, (*where, *_append_columns(checkpoint.appends)))
+        connection.execute(
+            _APPENDS, (*where, list(checkpoint.appends), *_columns(checkpoint.appends.values()))
+        )
     return True
 
 
@@ -187,17 +196,11 @@ def look_up(connection: Connection[TupleRow], wanted: Sequence[LookUp]) -> list[
 
     None: the partition has no checkpoint row.
     """
-    found: dict[LookUp, Found] = {}
-    topics, partitions, streams, appends = _columns(wanted)
-    columns = (topics, partitions, streams, _uuids(appends))
-    rows = connection.execute(_LOOK_UP, columns, prepare=True).fetchall()
+    rows = _found(connection, wanted)
     if len(rows) == len(wanted):
-        return [_found(row) for row in rows]
-    for ask in wanted:  # some partition has no row: rare, so one by one
-        row = connection.execute(_LOOK_UP, ([ask[0]], [ask[1]], [ask[2]], [UUID(bytes=ask[3])]))
-        if (values := row.fetchone()) is not None:
-            found[ask] = _found(values)
-    return [found.get(ask) for ask in wanted]
+        return list(rows)
+    # Some partition has no row: rare, so one by one.
+    return [found[0] if (found := _found(connection, [ask])) else None for ask in wanted]
 
 
 def forget_old_appends(connection: Connection[TupleRow]) -> None:
@@ -205,24 +208,19 @@ def forget_old_appends(connection: Connection[TupleRow]) -> None:
     connection.execute(_FORGET, (APPEND_IDS_KEPT_DAYS,))
 
 
-def _found(row: TupleRow) -> Found:
-    tip = None if row[2] is None else Tip(row[2], row[3].bytes, row[4], row[5])
-    applied = None if row[6] is None else Applied(*row[6:10])
-    return Found(row[0], row[1], tip, applied)
-
-
-def _head_columns(heads: Mapping[str, Tip]) -> list[list[object]]:
-    versions, appends, firsts, lasts = _columns(heads.values())
-    return [list(heads), versions, _uuids(appends), firsts, lasts]
-
-
-def _append_columns(appends: Mapping[bytes, Applied]) -> list[list[object]]:
-    return [_uuids(appends), *_columns(appends.values())]
+def _found(connection: Connection[TupleRow], wanted: Sequence[LookUp]) -> list[Found]:
+    with connection.cursor(binary=True) as cursor:
+        rows = cursor.execute(_LOOK_UP, _columns(wanted), prepare=True).fetchall()
+    return [
+        Found(
+            next_offset,
+            epoch,
+            None if rest[0] is None else Tip(*rest[:4]),
+            None if rest[4] is None else Applied(*rest[4:]),
+        )
+        for next_offset, epoch, *rest in rows
+    ]
 
 
 def _columns(rows: Iterable[tuple[object, ...]]) -> list[list[object]]:
     return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _uuids(ids: Iterable[object]) -> list[object]:
-    return [UUID(bytes=each) for each in ids if isinstance(each, bytes)]
