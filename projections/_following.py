@@ -6,7 +6,7 @@ import time
 from typing import Final
 
 from projections import defaults, generations
-from projections._setting import Setting, raise_stops
+from projections._setting import Setting, raise_lost
 from projections.generations import Generation
 from projections.projector import Projector
 
@@ -29,9 +29,7 @@ def follow(setting: Setting, stop: threading.Event) -> None:
             projector.claim(setting.keys)
             generation = _feed(setting, projector, stop)
             if generation is None:
-                raise_stops(projector)
-                for fenced in projector.fenced.values():
-                    raise fenced
+                raise_lost(projector)
 
 
 def _feed(setting: Setting, projector: Projector, stop: threading.Event) -> Generation | None:

@@ -8,7 +8,7 @@ rollback; here the state before and the tag after are looked at.
 import re
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import psycopg
@@ -105,9 +105,23 @@ class Session:
             reached("before_commit")
             self._commit()
         except BaseException:
-            self._end(outer.rollback)
+            self._roll_back(outer)
             raise
-        self._end(outer.commit)
+        self._ending = True
+        outer.commit()  # tells SQLAlchemy too; nothing is left to do
+        self._ending = False
+
+    def _roll_back(self, outer: sa.Transaction) -> None:
+        """Roll back; a connection that is not as it was is closed, to be opened again."""
+        self._ending = True
+        with suppress(psycopg.Error):
+            self.raw.rollback()
+        lost = self.raw.closed or self.db.closed or self.db.invalidated
+        if outer.is_active and not lost:
+            outer.rollback()
+        else:
+            self.raw.close()
+        self._ending = False
 
     @contextmanager
     def savepoint(self) -> Generator[None]:
@@ -116,7 +130,7 @@ class Session:
         try:
             yield
         except Exception:
-            if self.raw.info.transaction_status is TransactionStatus.INERROR:
+            with suppress(psycopg.Error):  # the error at hand says more
                 self.raw.execute(b"ROLLBACK TO SAVEPOINT foldlog_event")
             raise
         self.raw.execute(b"RELEASE SAVEPOINT foldlog_event")
@@ -149,17 +163,6 @@ class Session:
         if tag != "COMMIT":
             raise CommitTurnedIntoRollback(f"expected COMMIT; the server answered {tag}")
 
-    def _end(self, end: Any) -> None:
-        """Tell SQLAlchemy too; its own commit or rollback finds nothing left to do."""
-        self._ending = True
-        try:
-            end()
-        except (psycopg.Error, SQLAlchemyError):
-            if not self.raw.closed:
-                raise
-        finally:
-            self._ending = False
-
     def revive(self) -> None:
         """Open the connection again if it is lost, for up to `RECONNECT_SECONDS`."""
         deadline = time.monotonic() + defaults.RECONNECT_SECONDS
@@ -179,8 +182,9 @@ class Session:
         self._ending = True
         try:
             self.raw.close()
-            self.db.invalidate()
-            self.db.close()
+            if not self.db.closed:
+                self.db.invalidate()
+                self.db.close()
         finally:
             self._ending = False
 

@@ -105,6 +105,13 @@ class Setting:
         return live
 
 
+def raise_lost(projector: Projector) -> None:
+    """Raise `ProjectionStopped` if any partition stopped, `ProjectorFenced` if one was taken."""
+    raise_stops(projector)
+    for fenced in projector.fenced.values():
+        raise fenced
+
+
 def raise_stops(projector: Projector) -> None:
     """Raise `ProjectionStopped` if any partition stopped."""
     if projector.stops:

@@ -154,9 +154,9 @@ class Stop:
     cause: Exception
 
     def __str__(self) -> str:
-        event = self.event_id or "an event"
+        event = f", event {self.event_id}" if self.event_id else ""
         cause = f"{type(self.cause).__name__}: {self.cause}".partition("\n")[0]
-        return f"{self.topic}[{self.partition}]@{self.offset}, event {event}: {cause}"
+        return f"{self.topic}[{self.partition}]@{self.offset}{event}: {cause}"
 
 
 class ProjectionStopped(ProjectionError):

@@ -25,7 +25,7 @@ from projections import defaults, positions
 from projections._failpoints import reached
 from projections._session import Session, is_passing
 from projections.appliers import Applier, applier
-from projections.errors import LogChanged, ProjectorFenced, Stop
+from projections.errors import LogChanged, ProjectorFenced, Stop, TransactionEnded
 from projections.generations import Generation
 from projections.log import Batch, Log, TopicPartition
 from projections.positions import Stored
@@ -116,7 +116,8 @@ class Projector:
 
         An append that is still incomplete at the end holds the position, but not the reader.
         """
-        met = self._log.at_end()
+        # What was read ahead and dropped is not applied, though the reader has met the end.
+        met = set[TopicPartition]() if self._moved_on else self._log.at_end()
         return [
             key
             for key, stored in self._held.items()
@@ -162,6 +163,8 @@ class Projector:
             else:
                 return None
             if self._settle(batch):
+                if isinstance(failure, TransactionEnded):
+                    raise failure  # the position moved, with who knows what
                 return None
             if not is_passing(failure):
                 break

@@ -12,7 +12,7 @@ from psycopg.rows import TupleRow
 
 from projections import generations, positions, views
 from projections._catching_up import to_ends
-from projections._setting import Setting, raise_stops
+from projections._setting import Setting, raise_lost
 from projections.errors import UnfinishedRebuild
 from projections.generations import Generation
 from projections.log import TopicPartition
@@ -48,10 +48,10 @@ def rebuild(
             with setting.projector(new) as (projector, log):
                 projector.claim(setting.keys)
                 records = to_ends(projector, setting.ends(log), listener)
-                raise_stops(projector)
+                raise_lost(projector)
                 _finish_tables(db, setting, new)
                 records += to_ends(projector, setting.ends(log))
-                raise_stops(projector)
+                raise_lost(projector)
                 held = _switch(db, setting, projector, new)
         except BaseException:
             _give_up(db, new)
