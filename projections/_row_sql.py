@@ -68,6 +68,7 @@ class Statements(NamedTuple):
     upsert: sql.Composed
     delete: sql.Composed
     temporary: sql.Composed
+    clear: sql.Composed
     copy: sql.Composed
     copy_binary: sql.Composed
     merge: sql.Composed
@@ -99,6 +100,7 @@ def statements(
         temporary=sql.SQL(
             "CREATE TEMPORARY TABLE IF NOT EXISTS foldlog_rows (LIKE {}) ON COMMIT DELETE ROWS"
         ).format(target),
+        clear=sql.SQL("DELETE FROM {}").format(TEMPORARY),
         copy=copy,
         copy_binary=copy + sql.SQL(" (FORMAT binary)"),
         merge=insert + TEMPORARY + on_conflict,

@@ -55,7 +55,7 @@ class RowTable:
         self._key = [self._columns[index] for index in key]
         self._key_of = itemgetter(*key)
         self._make, self._take = _row_types.maker(self._row), _row_types.taker(self._row)
-        self._to_db, self._from_db = _converters(table, fields)
+        self._to_db, self._from_db = _converters(table, self._columns)
         self._binary = all(column.array is not None for column in self._columns)
         self._sql = statements(schema, table.name, self._columns, self._key)
         self._lock_class = zlib.crc32(schema.encode()) - (1 << 31)
@@ -90,7 +90,7 @@ class RowTable:
             rows[key] = self._make(values)
         return rows
 
-    def write(self, rows: Mapping[Hashable, Any], gone: Sequence[Hashable]) -> None:
+    def write(self, rows: Mapping[Any, Any], gone: Sequence[Hashable]) -> None:
         """Insert or update ``rows``, given by key, and delete the rows that are gone.
 
         Raises:
@@ -124,6 +124,7 @@ class RowTable:
         if not values:
             return
         self._db.execute(self._sql.temporary)
+        self._db.execute(self._sql.clear)  # of an earlier write in this transaction
         statement = self._sql.copy_binary if self._binary else self._sql.copy
         with self._db.cursor() as cursor:
             with cursor.copy(statement) as copy:
@@ -162,13 +163,22 @@ def _arrays(columns: Sequence[Column], parts: Any) -> list[Any]:
     ]
 
 
-def _converters(table: sa.Table, fields: Sequence[str]) -> tuple[_Convert | None, _Convert | None]:
+def _converters(
+    table: sa.Table, columns: Sequence[Column]
+) -> tuple[_Convert | None, _Convert | None]:
     """What SQLAlchemy's types do to values on the way in and out; None: nothing."""
     dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
-    types = [table.columns[_key_in(table, name)].type.dialect_impl(dialect) for name in fields]
+    types = [
+        table.columns[_key_in(table, column.name)].type.dialect_impl(dialect) for column in columns
+    ]
     return (
         _converter([one.bind_processor(dialect) for one in types]),
-        _converter([one.result_processor(dialect, None) for one in types]),
+        _converter(
+            [
+                one.result_processor(dialect, column.oid)
+                for one, column in zip(types, columns, strict=True)
+            ]
+        ),
     )
 
 
