@@ -67,11 +67,17 @@ class Restorer:
         self._stopped = True
 
     def close(self) -> None:
-        """Close the consumer and the connection."""
-        if self._consumer is not None:
-            self._consumer.close()
-        if self._connection is not None:
-            self._connection.close()
+        """Close the consumer and the connection; the next read opens others.
+
+        Also after any failure: a client that has met an outage may go on to believe, long after,
+        that a topic has no partitions.
+        """
+        consumer, self._consumer = self._consumer, None
+        connection, self._connection = self._connection, None
+        if consumer is not None:
+            consumer.close()
+        if connection is not None:
+            connection.close()
 
     def read_on(self, key: PartitionKey, restored: Restored | None) -> Restored:
         """Read the partition to its end as it is now, from its checkpoint or from ``restored``.

@@ -75,13 +75,20 @@ class SingleReader:
     def _assigned(self, topic: str, partition: int, offset: int) -> Generator[Consumer]:
         """The consumer, for this thread alone, at ``offset``; it fetches nothing afterwards."""
         with self._lock:
-            if self._consumer is None:
-                self._consumer = self._settings.consumer("single")
-            self._consumer.assign([TopicPartition(topic, partition, offset)])
+            consumer = self._consumer or self._settings.consumer("single")
+            self._consumer = None  # after a failure another is opened: it may have gone stale
             try:
-                yield self._consumer
+                consumer.assign([TopicPartition(topic, partition, offset)])
+                yield consumer
+                consumer.unassign()
+                self._consumer = consumer
+            except OffsetGone:
+                consumer.unassign()
+                self._consumer = consumer
+                raise
             finally:
-                self._consumer.unassign()
+                if self._consumer is None:
+                    consumer.close()
 
     def _next(self, consumer: Consumer, topic: str, partition: int) -> Message | None:
         """The next record; None at the partition's end."""

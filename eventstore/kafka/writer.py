@@ -245,6 +245,7 @@ class Writer:
                 wanted = [each.look_up for each in questions if not each.known(restored.heads)]
                 found = self._restorer.look_up(partition.key, restored, wanted)
             except Exception as error:  # noqa: BLE001 - those who wait are told
+                self._restorer.close()
                 explained = _explained(partition, error)
                 for question in questions:
                     question.refuse(explained)
@@ -294,6 +295,7 @@ class Writer:
                     partition.key, restored, claim, partitions=partition.partitions
                 )
             except Exception as error:  # noqa: BLE001 - those who wait are told
+                self._restorer.close()
                 explained = _explained(partition, error)
                 self._tell(partial(self._unconfirmed, partition, claim, explained))
             else:

@@ -538,6 +538,7 @@ def test_a_writer_that_fails_tells_everybody(opened: Open, monkeypatch: pytest.M
     store.close()
 
 
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_a_forked_process_is_told_to_open_its_own(opened: Open) -> None:
     store = opened()
     answer(store, deposit("alice", NO_STREAM))
