@@ -353,6 +353,7 @@ class Process:
             return
         self.client.fates = deque(fates)
         self.client.fail(code)
+        self.transport.poll(0)
         partition = self.partition
         if partition.session is not None:
             partition.session.doubt("the producer failed")
@@ -363,6 +364,7 @@ class Process:
         self.settle()
 
     def settle(self) -> None:
+        self.transport.poll(0)
         partition = self.partition
         session = partition.session
         if partition.phase is Phase.DOUBTING and session is not None and not session.outstanding:

@@ -7,6 +7,7 @@ ends every session that it served, and the producer with them; the next claims g
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ class Transport:
         self._settings = settings
         self._producer: Producer | None = None
         self._by = f"{socket.gethostname()}:{os.getpid()}"
+        self._reports: deque[tuple[Session[AppendRequest], KafkaError | None, int | None]] = deque()
         self.failure: str | None = None
         """Why the producer is of no use any more: `discard` it."""
 
@@ -45,13 +47,10 @@ class Transport:
 
     def reporter(self, session: Session[AppendRequest]) -> Report:
         """What the client calls for each record of ``session``."""
-        acknowledge = session.acknowledge
+        keep = self._reports.append
 
         def report(error: KafkaError | None, message: Message) -> None:
-            if error is None:
-                acknowledge(message.offset())
-            else:
-                self._undelivered(session, error)
+            keep((session, error, message.offset()))
 
         return report
 
@@ -91,6 +90,7 @@ class Transport:
         """Hand out reports; return as soon as some came, or after ``seconds``."""
         if self._producer is not None:
             self._producer.poll(seconds)
+        self._hand_out()
 
     def discard(self) -> None:
         """Throw the producer away; what it had not delivered is reported as failed first."""
@@ -100,6 +100,7 @@ class Transport:
             deadline = time.monotonic() + SETTLE_SECONDS
             while len(producer) and time.monotonic() < deadline:
                 producer.poll(0.05)
+        self._hand_out()
         self.failure = None
 
     def close(self, seconds: float) -> None:
@@ -107,6 +108,20 @@ class Transport:
         if self._producer is not None:
             self._producer.flush(seconds)
         self.discard()
+
+    def _hand_out(self) -> None:
+        """Give the sessions their reports, in order.
+
+        Not from within the client's callbacks: between any two of those the client lets other
+        threads run, so that whoever was just answered would come in between each time.
+        """
+        reports = self._reports
+        while reports:
+            session, error, offset = reports.popleft()
+            if error is None:
+                session.acknowledge(offset)
+            else:
+                self._undelivered(session, error)
 
     def _opened(self) -> Producer:
         if self._producer is None:
