@@ -4,18 +4,24 @@ import gc
 import json
 import sys
 import time
+from collections import deque
+from concurrent.futures import Future
 from typing import Any
 
 from benchmarks import bank
 from benchmarks.ours.opened import Parts
 from eventstore.kafka.store import KafkaEventStore
-from eventstore.store import Append
+from eventstore.store import Append, Appended
 
 
 def run(store: KafkaEventStore, appends: list[Append]) -> float:
     """Append all; seconds until the last answer."""
     started = time.perf_counter()
-    futures = [store.submit(append) for append in appends]  # blocks while 512 are in flight
+    futures: deque[Future[Appended]] = deque()
+    for append in appends:
+        futures.append(store.submit(append))  # blocks while 512 are in flight
+        while futures and futures[0].done():
+            futures.popleft().result()
     for future in futures:
         future.result()
     return time.perf_counter() - started
