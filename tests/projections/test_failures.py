@@ -1,8 +1,9 @@
 """Fenced, failing and interrupted projectors: what they leave, and what they say."""
 
+import sys
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
 
 import psycopg
@@ -22,12 +23,14 @@ from projections import (
     SqlProjection,
     TransactionEnded,
     defaults,
+    folded,
 )
+from projections._session import Session
 from projections.generations import Generation
 from projections.projector import Projector
-from tests.bank import Account, AccountEvent, AccountOpened, MoneyDeposited
+from tests.bank import Account, AccountEvent, AccountOpened, MoneyDeposited, MoneyWithdrawn
 from tests.projections.ledger import TOPIC, Ledger
-from tests.projections.read_models import Balance, Balances, Owners, balances, owners
+from tests.projections.read_models import Balance, Balances, HeldByDigit, Owners, balances, owners
 
 
 @contextmanager
@@ -361,3 +364,58 @@ def test_a_position_keeps_the_state_of_the_readers_rule(ledger: Ledger) -> None:
     )
     assert {row[:2] for row in stored} <= {(0, 8), (1, 8)}
     assert sum(int(str(row[2])) - 1 for row in stored) == 3
+
+
+@pytest.mark.parametrize("outcome", ["committed", "rolled back"])
+def test_a_commit_of_unknown_outcome_is_read_back(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, outcome: str
+) -> None:
+    generation = ledger.read_model(Balances()).prepare()
+    open_accounts(ledger, 20)
+    commit: Callable[[Session], None] = vars(Session)["_commit"]
+    lost = list[str]()
+
+    def losing(session: Session) -> None:
+        if not lost:
+            lost.append(outcome)
+            if outcome == "committed":
+                commit(session)
+            session.raw.close()
+            raise psycopg.OperationalError("the connection was lost during COMMIT")
+        commit(session)
+
+    monkeypatch.setattr(Session, "_commit", losing)
+    with projector(ledger, generation) as made:
+        made.claim(keys(ledger))
+        step_until_applied(made, 20 + ledger.partitions)
+        assert not made.stops
+    assert lost
+    assert found(ledger, "SELECT count(*), sum(changes) FROM balances") == [(20, 20)]
+
+
+def test_rows_that_several_partitions_share_are_right_when_projectors_work_at_once(
+    ledger: Ledger,
+) -> None:
+    model = ledger.read_model(HeldByDigit())
+    generation = model.prepare()
+    for number in range(900):
+        ledger.append(f"{number}", MoneyDeposited(amount=5), MoneyWithdrawn(amount=5))
+        ledger.append(f"{number}", MoneyDeposited(amount=number % 7 + 1))
+    ledger.flush()
+
+    def work(partition: int) -> None:
+        with closing(ledger.log({TOPIC: Account.event_types}, None)) as log:
+            made = Projector(HeldByDigit(), generation, postgres=ledger.postgres, log=log)
+            with closing(made):
+                made.claim([(TOPIC, partition)])
+                while made.behind({(TOPIC, partition): sys.maxsize}):
+                    made.step()
+                assert not made.stops
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    wanted = sorted(tuple(row) for row in folded(HeldByDigit(), ledger.history()).values())
+    assert found(ledger, "SELECT * FROM held ORDER BY digit") == wanted
