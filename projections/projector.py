@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
+from eventstore.collector import uncollected
 from eventstore.errors import LogError
 from eventstore.events import Event
 from eventstore.log import LogPosition
@@ -99,13 +100,17 @@ class Projector:
         if self._moved_on:
             self._reassign()
         before = sum(position.next_offset for position in self.held.values())
+        with uncollected():
+            self._read_and_take()
+        self._show_life()
+        return max(0, sum(position.next_offset for position in self.held.values()) - before)
+
+    def _read_and_take(self) -> None:
         for batch in self._read(self._batch_events()):
             if (batch.topic, batch.partition) in self._held:
                 self._take(batch)
             if self._moved_on:
                 break  # the reader no longer stands where these batches were read
-        self._show_life()
-        return max(0, sum(position.next_offset for position in self.held.values()) - before)
 
     def _batch_events(self) -> int:
         is_sql = isinstance(self._projection, SqlProjection)
