@@ -23,7 +23,8 @@ from foldlog.embedded._leftovers import socket_parent
 from foldlog.embedded._plan import Plan
 from foldlog.embedded._server import Command
 
-USER = "foldlog"
+USER = "app"
+"""Not `foldlog`: PostgreSQL looks into a schema named like the role before `public`."""
 DATABASE = "foldlog"
 
 # Sized for a developer's machine; a bulk import must not stop for a checkpoint every few seconds.

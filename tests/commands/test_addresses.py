@@ -49,7 +49,7 @@ def test_a_folder_gives_what_is_missing_and_the_environment_is_put_back(
     monkeypatch.setenv("FOLDLOG_KAFKA", KAFKA)
     with addresses(data) as found:
         assert found.kafka == KAFKA
-        assert found.postgres.startswith("postgresql://foldlog@127.0.0.1:")
+        assert found.postgres.startswith("postgresql://app@127.0.0.1:")
         assert os.environ["FOLDLOG_POSTGRES"] == found.postgres
     assert os.environ["FOLDLOG_KAFKA"] == KAFKA
     assert "FOLDLOG_POSTGRES" not in os.environ

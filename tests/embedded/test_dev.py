@@ -75,7 +75,7 @@ def test_a_command_gets_the_addresses_and_psql_and_its_exit_code_passes_through(
     assert ran.returncode == 7, ran.stderr
     variables = dict(line.split("=", 1) for line in ran.stdout.splitlines() if "=" in line)
     assert variables["FOLDLOG_KAFKA"].startswith("127.0.0.1:")
-    assert variables["FOLDLOG_POSTGRES"].startswith("postgresql://foldlog@127.0.0.1:")
+    assert variables["FOLDLOG_POSTGRES"].startswith("postgresql://app@127.0.0.1:")
     assert variables["FOLDLOG_DURABILITY"] == "single"
     assert ran.stdout.splitlines()[-1] == "42"
 
