@@ -24,6 +24,7 @@ from eventstore.store import EPOCH, MICROSECOND, Recorded, check_stream_id
 E = TypeVar("E", bound=Event)
 
 TOPIC_NAME: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
+TOOLKITS_OWN: Final = re.compile(r"foldlog\.schemas|.*\.(requests|replies)")
 """What Kafka takes for the name of a topic."""
 
 
@@ -64,6 +65,11 @@ class Aggregate(ABC, Generic[E]):
             raise DefinitionError(
                 f"aggregate {cls.__name__}: expected a topic of 1 to 249 letters, digits, dots, "
                 f"underscores and hyphens; found {topic!r}"
+            )
+        if TOOLKITS_OWN.fullmatch(topic):
+            raise DefinitionError(
+                f"aggregate {cls.__name__}: expected a topic of its own; found {topic!r}, which "
+                "the toolkit uses itself: take another name"
             )
         cls.topic = topic
         cls.event_types = _event_types(cls)
@@ -141,7 +147,15 @@ class Aggregate(ABC, Generic[E]):
         self._reset()
         version = 0
         for version, recorded in enumerate(history, 1):  # noqa: B007 - the last one counts
-            self.apply(recorded.event)
+            try:
+                self.apply(recorded.event)
+            except Exception as error:
+                error.add_note(
+                    f"while applying {recorded.event.event_name}, version {recorded.version} of "
+                    f"{recorded.stream!r}, at {recorded.topic}[{recorded.partition}]"
+                    f"@{recorded.offset}: `apply` must accept whatever happened"
+                )
+                raise
         object.__setattr__(self, "_version", version)
 
     def advance(self, count: int) -> None:

@@ -5,11 +5,14 @@ from typing import Final
 PARTITIONS: Final = 12
 """Partitions of a topic; they bound how many writers and workers share the work."""
 
+BYTES_PER_EVENT: Final = 79
+"""Bytes of an event's record beside its key and its Avro body: the header, and the schema's id."""
+
 EVENTS_PER_APPEND: Final = 1_000
 """Events in one append at most: an append is the smallest unit of every batch."""
 
 BYTES_PER_APPEND: Final = 900_000
-"""Bytes of one append's values and keys at most: below the client's 1,000,000 per message."""
+"""Bytes of one append's records at most: below the client's 1,000,000 per message."""
 
 APPENDS_IN_FLIGHT: Final = 512
 """Appends submitted and not yet answered, per store: `submit` blocks at this number."""

@@ -114,7 +114,10 @@ def _in_utc(at: datetime | None) -> datetime | None:
         return None
     if at.tzinfo is None:
         raise ValueError("expected a datetime with a time zone; found a naive one: add one")
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("expected a datetime from the years 1 to 9999 in UTC") from None
 
 
 _IN_UTC = AfterValidator(_in_utc)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
-from eventstore.defaults import BYTES_PER_APPEND, EVENTS_PER_APPEND
+from eventstore.defaults import BYTES_PER_APPEND, BYTES_PER_EVENT, EVENTS_PER_APPEND
 from eventstore.errors import (
     AppendIdReused,
     AppendTooLarge,
@@ -119,7 +119,7 @@ class MemoryEventStore:
             )
         key = len(append.stream.encode())
         bodies = [event.codec.encode(event) for event in append.events]
-        size = sum(key + len(body) for body in bodies)
+        size = sum(key + len(body) + BYTES_PER_EVENT for body in bodies)
         if size > self._bytes_per_append:
             raise AppendTooLarge(append.stream, size, self._bytes_per_append, "bytes")
         pairs = zip(append.events, bodies, strict=True)

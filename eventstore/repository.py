@@ -52,17 +52,17 @@ class Repository(Generic[A]):
 
         With nothing pending nothing is appended: the answer has the version and no positions.
         After an error the aggregate is as before, so that it can be saved again with the same
-        append id. If that id had been applied to an older state of the stream than this one,
-        the aggregate is loaded again in place, since its pending events are not in the log.
+        append id. If that id had been applied by an earlier call, the aggregate is loaded again
+        in place: the log holds that call's events, not the pending ones.
         """
         count = len(aggregate.pending)
         if not count:
             return _nothing(aggregate)
         appended = self._store.submit(_append(aggregate, append_id)).result()
-        if appended.version == aggregate.version + count:
-            aggregate.advance(count)
-        else:
+        if appended.repeated:
             aggregate.replay(self._store.read(self._type.topic, aggregate.id))
+        else:
+            aggregate.advance(count)
         return appended
 
     def submit(self, aggregate: A, *, append_id: UUID | None = None) -> Future[Appended]:

@@ -121,6 +121,7 @@ class App:
         postgres = _address(POSTGRES, self._addresses[1])
         with ExitStack() as exits:
             settings.reach()
+            address.reach(postgres)
             migrations.upgrade(postgres)
             engine = address.engine(postgres)
             exits.callback(engine.dispose)

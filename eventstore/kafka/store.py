@@ -11,7 +11,7 @@ from uuid import UUID
 from confluent_kafka import murmur2
 
 from eventstore.defaults import APPENDS_IN_FLIGHT
-from eventstore.errors import ConfigurationError, EventStoreError, StoreClosed
+from eventstore.errors import ConfigurationError, EventStoreError, InvalidAppend, StoreClosed
 from eventstore.events import Event
 from eventstore.kafka.decoder import Decoder
 from eventstore.kafka.header import NO_APPEND
@@ -54,7 +54,7 @@ class KafkaEventStore:
         postgres: str | None = None,
     ) -> None:
         self._settings = settings
-        self._event_types = event_types
+        self._event_types = {topic: tuple(types) for topic, types in event_types.items()}
         self._topics = topics
         self._registry = registry
         self._known: dict[str, TopicInfo] = {}
@@ -97,6 +97,7 @@ class KafkaEventStore:
         self._check_open()
         if append.topic not in self._registered:
             self._open_topic(append.topic)
+        self._check_events(append)
         request = AppendRequest(append, self._partition(append.topic, append.stream))
         # A future's callback runs on the writer's thread, which makes the room: it never waits.
         if self._room.acquire(blocking=not self._writer.is_current):
@@ -165,6 +166,16 @@ class KafkaEventStore:
                 "no writer runs: open a store in each process"
             )
 
+    def _check_events(self, append: Append) -> None:
+        """Nobody could read another topic's event here: this topic's readers do not know it."""
+        for event in append.events:
+            if type(event) not in self._event_types[append.topic]:
+                raise InvalidAppend(
+                    append.stream,
+                    f"{type(event).__name__} is not an event of topic {append.topic!r}",
+                    "append events of this topic's aggregate",
+                )
+
     def _partition(self, topic: str, stream: str) -> int:
         return murmur2(stream.encode(), self._known[topic].partitions)
 
@@ -173,8 +184,9 @@ class KafkaEventStore:
         with self._lock:
             if topic in self._registered:
                 return
+            event_types = self._types(topic)
             self._know(self._topics.ensure(topic))
-            self._registry.register(each.codec for each in self._types(topic))
+            self._registry.register(each.codec for each in event_types)
             self._registered.add(topic)
 
     def _exists(self, topic: str) -> bool:
@@ -182,6 +194,7 @@ class KafkaEventStore:
         with self._lock:
             if topic in self._known:
                 return True
+            self._types(topic)
             info = self._topics.find(topic)
             if info is not None:
                 self._know(info)

@@ -1,5 +1,6 @@
 """PostgreSQL addresses: one URL for psycopg and for SQLAlchemy, its password never shown."""
 
+import psycopg
 from psycopg import Connection
 from psycopg.rows import TupleRow
 from sqlalchemy import URL, Engine, create_engine, make_url
@@ -10,7 +11,13 @@ from eventstore.defaults import CONNECT_SECONDS
 from eventstore.errors import ConfigurationError
 
 EXAMPLE = "postgresql://user@host:5432/database"
-KEEPALIVES = {"keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3"}
+KEEPALIVES = {
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
+"""A server that is gone is noticed within about half a minute."""
 
 
 def parse(postgres: str) -> URL:
@@ -22,7 +29,7 @@ def parse(postgres: str) -> URL:
     """
     try:
         url = make_url(postgres)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise ConfigurationError(
             f"expected a PostgreSQL address such as {EXAMPLE}; found something else"
         ) from None
@@ -30,7 +37,36 @@ def parse(postgres: str) -> URL:
         raise ConfigurationError(
             f"expected a PostgreSQL address such as {EXAMPLE}; found {url.drivername}://…"
         )
+    _check_secrets(url)
     return url.set(drivername="postgresql+psycopg")
+
+
+def _check_secrets(url: URL) -> None:
+    """Refuse a password that stands, or would be taken to stand, where it is shown."""
+    if "@" in (url.host or "") or "\0" in (url.password or "") or "password" in url.query:
+        raise ConfigurationError(
+            f"expected a PostgreSQL address such as {EXAMPLE}; found a password outside its "
+            "place, or with a character that must be escaped: write user:password@host, and "
+            "@ as %40 in the password"
+        )
+
+
+def reach(postgres: str) -> None:
+    """Connect once, to say clearly if nobody answers.
+
+    Raises:
+        ConfigurationError: It is no PostgreSQL address, nobody answers there, or the server
+            refuses the user or the database.
+    """
+    url = parse(postgres)
+    try:
+        connect(postgres).close()
+    except psycopg.OperationalError as error:
+        raise ConfigurationError(
+            f"expected PostgreSQL at {url.host or 'localhost'}:{url.port or 5432}, database "
+            f"{url.database}; found: {str(error).strip()}; check the address, or run "
+            "`foldlog dev` for a PostgreSQL of your own"
+        ) from None
 
 
 def _with_defaults(url: URL) -> URL:

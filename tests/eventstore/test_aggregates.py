@@ -288,3 +288,20 @@ def test_aggregates_of_one_application_have_topics_and_names_of_their_own() -> N
 
 def test_an_event_may_belong_to_two_aggregates() -> None:
     check_aggregates([Account, define(Aggregate[AccountEvent], topic="mirror")])
+
+
+@pytest.mark.parametrize("topic", ["foldlog.schemas", "accounts.requests", "accounts.replies"])
+def test_a_topic_of_the_toolkits_own_is_refused(topic: str) -> None:
+    with pytest.raises(DefinitionError, match="toolkit"):
+        new_class("Taken", (Aggregate[AccountOpened],), {"topic": topic})
+
+
+def test_when_applying_history_fails_the_error_says_where() -> None:
+    class Broken(Aggregate[AccountOpened], topic="accounts"):
+        def apply(self, event: AccountOpened) -> None:
+            raise RuntimeError("no")
+
+    recorded = Recorded(AccountOpened(owner="a"), "alice", 1, 0, "accounts", 3, 7, bytes(16), 0, 1)
+    with pytest.raises(RuntimeError) as raised:
+        Broken("alice").replay([recorded])
+    assert "version 1 of 'alice', at accounts[3]@7" in raised.value.__notes__[0]

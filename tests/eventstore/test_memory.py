@@ -12,6 +12,9 @@ from eventstore import (
     StoreClosed,
 )
 from eventstore.contract import EventStoreContract
+from eventstore.defaults import BYTES_PER_EVENT
+from eventstore.kafka.header import STRUCT
+from eventstore.kafka.messages import PREFIX
 from tests.bank import Account, AccountOpened
 
 
@@ -60,3 +63,7 @@ def test_the_bounds_of_an_append_can_be_set() -> None:
     events = [AccountOpened(owner="A"), AccountOpened(owner="B")]
     with pytest.raises(AppendTooLarge, match="at most 1 events"):
         store.submit(Append(Account.topic, "alice", events, NO_STREAM)).result()
+
+
+def test_an_append_is_as_large_in_memory_as_it_is_on_kafka() -> None:
+    assert STRUCT.size + PREFIX.size == BYTES_PER_EVENT

@@ -294,3 +294,12 @@ def test_the_time_of_an_event_is_kept(accounts: Repository[Account], store: Losi
     accounts.save(alice)
     (recorded,) = store.read(Account.topic, "alice", after=2)
     assert recorded.time == when
+
+
+def test_saving_another_state_under_an_applied_id_shows_what_the_log_holds() -> None:
+    accounts = Repository(MemoryEventStore(), Account)
+    append_id = uuid4()
+    accounts.save(Account.open("x", owner="Alice"), append_id=append_id)
+    late = Account.open("x", owner="Bob")
+    assert accounts.save(late, append_id=append_id).repeated
+    assert (late.owner, late.version, late.pending) == ("Alice", 1, ())
