@@ -1,7 +1,8 @@
 """Topics made so that they lose nothing, and checked before anything is written to them.
 
 A topic is the same one as before if its id and its number of partitions are: another id means
-that it was made again, another number that keys have moved. Both are recorded in PostgreSQL.
+that it was made again, another number that keys have moved. Both are recorded in PostgreSQL;
+where nothing is recorded, the topic's own claims tell the number.
 """
 
 import time
@@ -18,6 +19,7 @@ from eventstore.errors import (
     UnsafeTopic,
 )
 from eventstore.kafka._admin import Admin, Described, TooFewBrokers
+from eventstore.kafka._claims import claimed_partitions
 from eventstore.kafka.settings import PRODUCER, KafkaSettings
 from eventstore.postgres.address import connect
 from eventstore.postgres.topics import RecordedTopic, record_topic, recorded_topic
@@ -78,6 +80,7 @@ class Topics:
         self._partitions = partitions
         self._postgres = postgres
         self._admin = Admin(settings)
+        self._claims_checked: set[TopicInfo] = set()
 
     def ensure(self, topic: str, *, partitions: int | None = None) -> TopicInfo:
         """The topic, made if it was never there, checked and recorded.
@@ -86,7 +89,9 @@ class Topics:
             UnsafeTopic: Its effective settings could lose events.
             TopicRecreated: It is not the topic that was recorded.
             TopicMissing: It was recorded and is gone.
-            PartitionsChanged: It has another number of partitions than recorded.
+            PartitionsChanged: It has another number of partitions than recorded, or claimed.
+            UnknownRecord: Nothing is recorded, and a newer release has written to it.
+            OffsetGone, UnreadablePartition: Nothing is recorded, and it cannot be read.
             ConfigurationError: Kafka cannot be reached, or refuses to make the topic.
         """
         info = self.find(topic)
@@ -201,11 +206,25 @@ class Topics:
 
     def _check_record(self, info: TopicInfo) -> None:
         if self._postgres is None:
+            self._check_claims(info)
             return
         found = RecordedTopic(info.topic_id, info.partitions)
         with connect(self._postgres) as connection:
-            known = record_topic(connection, info.topic, found)
+            known = recorded_topic(connection, info.topic)
+        if known is None:
+            self._check_claims(info)
+            with connect(self._postgres) as connection:
+                known = record_topic(connection, info.topic, found)
         if known.topic_id != found.topic_id:
             raise TopicRecreated(info.topic, known.topic_id, found.topic_id)
         if known.partitions != found.partitions:
             raise PartitionsChanged(info.topic, known.partitions, found.partitions)
+
+    def _check_claims(self, info: TopicInfo) -> None:
+        """What no database remembers, the log does; a topic of one partition has never grown."""
+        if info.partitions == 1 or info in self._claims_checked:
+            return
+        claimed = claimed_partitions(self._settings, self._admin, info.topic)
+        if claimed is not None and claimed != info.partitions:
+            raise PartitionsChanged(info.topic, claimed, info.partitions)
+        self._claims_checked.add(info)

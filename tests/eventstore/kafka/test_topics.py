@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions
 
 from eventstore.errors import (
     ConfigurationError,
@@ -17,6 +18,7 @@ from eventstore.kafka._admin import Admin
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.topics import CONFIG, Durability, Topics
 from eventstore.postgres.address import connect
+from tests.bank_store import answer, deposit, open_store
 
 
 def topics(kafka: str, durability: Durability = "single", postgres: str | None = None) -> Topics:
@@ -128,6 +130,54 @@ def test_another_number_of_partitions_than_recorded_is_refused(kafka: str, postg
         connection.execute("UPDATE foldlog.topics SET partitions = 2")
     with pytest.raises(PartitionsChanged, match="with 2 partitions; found 3"):
         topics(kafka, postgres=postgres).ensure("accounts")
+
+
+def written_then_grown(kafka: str) -> None:
+    """A stream in a topic of 3 partitions, which then has 4: the stream's key may have moved."""
+    with open_store(kafka) as store:
+        answer(store, deposit("a"))
+    admin: Any = AdminClient({"bootstrap.servers": kafka})
+    admin.create_partitions([NewPartitions("accounts", 4)])["accounts"].result()
+    asker = Admin(KafkaSettings(kafka))
+    while (found := asker.describe("accounts")) is None or found.partitions < 4 or not found.led:
+        time.sleep(0.01)
+
+
+def test_a_grown_topic_is_refused_by_its_claims_where_no_database_remembers_it(
+    kafka: str, postgres: str
+) -> None:
+    written_then_grown(kafka)
+    for asked in (topics(kafka), topics(kafka, postgres=postgres)):
+        for _ in range(2):
+            with pytest.raises(PartitionsChanged, match="with 3 partitions; found 4"):
+                asked.check("accounts")
+    with connect(postgres) as connection:
+        assert not connection.execute("SELECT 1 FROM foldlog.topics").fetchall()
+
+
+def test_an_append_to_a_grown_topic_is_refused_without_a_database(kafka: str) -> None:
+    written_then_grown(kafka)
+    with open_store(kafka) as store, pytest.raises(PartitionsChanged):
+        store.head("accounts", "a")
+    with open_store(kafka) as store, pytest.raises(PartitionsChanged):
+        store.submit(deposit("a"))
+
+
+def test_a_topic_that_was_written_is_seen_first_by_a_new_database(
+    kafka: str, postgres: str
+) -> None:
+    with open_store(kafka) as store:
+        answer(store, deposit("a"))
+    assert topics(kafka, postgres=postgres).check("accounts").partitions == 3
+
+
+def test_a_topic_without_a_claim_is_seen_first_as_it_is(kafka: str, postgres: str) -> None:
+    make(kafka)
+    producer = KafkaSettings(kafka).producer(idempotent=False)
+    producer.produce("accounts", b"a stranger's", b"", partition=1)
+    assert not producer.flush(30)
+    assert topics(kafka, postgres=postgres).check("accounts").partitions == 3
+    assert topics(kafka).check("accounts").partitions == 3
 
 
 def test_looking_for_a_topic_never_makes_it(kafka: str, postgres: str) -> None:
