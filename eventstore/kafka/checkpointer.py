@@ -16,6 +16,8 @@ from eventstore.errors import TopicRecreated
 from eventstore.postgres import address, checkpoints
 from eventstore.postgres.checkpoints import Checkpoint
 
+LOCK_SECONDS: Final = 3.0
+"""Seconds to wait for a checkpoint's row that another holds locked, before trying again."""
 FORGET_EVERY_SECONDS: Final = 3600.0
 """Seconds between two deletions of append ids that are older than the stated period."""
 
@@ -71,6 +73,7 @@ class Checkpointer:
     def _write(self, checkpoint: Checkpoint) -> Stored:
         connection = self._opened()
         with connection.transaction():
+            bound_locks(connection)
             if not self._moved(connection, checkpoint):
                 return Stored.FENCED  # nothing was written
             self._forget(connection)
@@ -99,3 +102,9 @@ class Checkpointer:
         if time.monotonic() - self._forgotten_at > FORGET_EVERY_SECONDS:
             checkpoints.forget_old_appends(connection)
             self._forgotten_at = time.monotonic()
+
+
+def bound_locks(connection: Connection[TupleRow]) -> None:
+    """Wait for a lock no longer than `LOCK_SECONDS`, until the current transaction ends."""
+    milliseconds = str(int(LOCK_SECONDS * 1_000))
+    connection.execute("SELECT set_config('lock_timeout', %s, true)", (milliseconds,))

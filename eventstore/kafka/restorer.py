@@ -23,6 +23,7 @@ from eventstore.errors import (
     UnreadablePartition,
 )
 from eventstore.kafka._admin import Admin
+from eventstore.kafka.checkpointer import bound_locks
 from eventstore.kafka.header import Header
 from eventstore.kafka.heads import Heads
 from eventstore.kafka.messages import header_of
@@ -162,6 +163,7 @@ class Restorer:
         connection = self._connected(self._postgres)
         with connection.transaction():
             if create:
+                bound_locks(connection)
                 checkpoints.create(connection, key)
             return checkpoints.read(connection, key, locked=create)
 

@@ -101,14 +101,17 @@ class Writer:
         return threading.current_thread() is self._thread
 
     def close(self) -> None:
-        """Wait for appends in flight, store last checkpoints, end the threads."""
+        """Wait for appends in flight, store last checkpoints, end the threads.
+
+        A thread that a silent server holds for longer than `CLOSING_SECONDS` is left alone.
+        """
 
         def stop() -> None:
             self._stopping = True
 
         self._inbox.put(stop)
         self._thread.join()
-        self._helper.join()
+        self._helper.join(CLOSING_SECONDS)
 
     # the loop
 
