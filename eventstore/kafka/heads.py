@@ -4,12 +4,16 @@ Memory holds what the last checkpoint does not: only what stands below it may be
 is then looked up. What was never forgotten since the log's start needs no look-up at all.
 """
 
+import logging
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Final
 
 from eventstore.defaults import HEADS_CACHED
 from eventstore.kafka.header import NO_OFFSET, Header
 from eventstore.postgres.checkpoints import Applied, Tip
+
+LOGGER: Final = logging.getLogger("eventstore.kafka")
 
 
 class Heads:
@@ -52,7 +56,14 @@ class Heads:
     def note_append(self, append: Sequence[tuple[int, bytes, Header]]) -> None:
         """Take note of an append read from the log: (offset, key, header) of each event."""
         offset, key, header = append[-1]
-        self.note(key.decode(), header.append, header.version, header.count, offset)
+        stream, before = key.decode(), header.version - header.count
+        known = self.tips.get(stream)
+        if known is None:
+            if before and self.tips_whole:
+                _alarm(stream, offset, 0, before)
+        elif before != known.version and offset > known.last_offset:
+            _alarm(stream, offset, known.version, before)
+        self.note(stream, header.append, header.version, header.count, offset)
 
     def keep(self, stream: str, append: bytes, tip: Tip | None, applied: Applied | None) -> None:
         """Keep what was looked up; what memory already holds is newer, and wins."""
@@ -96,3 +107,14 @@ class Heads:
 
     def _oldest_applied(self) -> int:
         return next(iter(self.applied.values())).last_offset
+
+
+def _alarm(stream: str, offset: int, known: int, before: int) -> None:
+    LOGGER.error(
+        "expected version %d of stream %r in its append up to offset %d; found version %d: no "
+        "writer of this library writes such",
+        known + 1,
+        stream,
+        offset,
+        before + 1,
+    )
