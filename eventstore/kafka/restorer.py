@@ -89,8 +89,10 @@ class Restorer:
             UnreadablePartition: The log does not give what stands between.
         """
         self.seen = time.monotonic()
-        if restored is None or (self._postgres and restored.heads.crowded):
-            restored = self._begin(self._position(key))
+        if restored is None or restored.heads.crowded:
+            position = self._position(key)
+            if restored is None or position.next_offset > restored.heads.checkpoint:
+                restored = self._begin(position)
         where = TopicPartition(key.topic, key.partition)
         _, end = self._opened().get_watermark_offsets(where, timeout=CONNECT_SECONDS, cached=False)
         self._read(key, restored, end)
