@@ -332,14 +332,28 @@ class UnreadablePartition(LogError):
 
 
 class CheckpointFenced(EventStoreError):
-    """Another writer, with a later claim, has stored a checkpoint of this partition."""
+    """A checkpoint is stored that our claim does not allow: of a later epoch, or beyond it.
 
-    def __init__(self, topic: str, partition: int, mine: int, found: int) -> None:
+    ``mine`` and ``found`` are each an epoch, and the offset after our claim or the checkpoint's.
+    """
+
+    def __init__(
+        self, topic: str, partition: int, mine: tuple[int, int], found: tuple[int, int]
+    ) -> None:
         self.topic, self.partition, self.mine, self.found = topic, partition, mine, found
-        super().__init__(
-            f"expected the checkpoint of {topic}[{partition}] to be of epoch {mine} or before; "
-            f"found epoch {found}: another process writes to this partition"
-        )
+        (epoch, offset), (found_epoch, found_offset) = mine, found
+        if found_epoch > epoch:
+            told = (
+                f"of epoch {epoch} or before; found epoch {found_epoch}: another process writes "
+                "to this partition"
+            )
+        else:
+            told = (
+                f"at offset {offset} or before; found offset {found_offset}, of epoch "
+                f"{found_epoch}: it speaks of a longer log; unless this passes by itself, the log "
+                "was truncated: restore the topic, or use an empty database and replay"
+            )
+        super().__init__(f"expected the checkpoint of {topic}[{partition}] to be {told}")
 
 
 class StoreClosed(EventStoreError):

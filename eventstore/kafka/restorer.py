@@ -24,7 +24,7 @@ from eventstore.errors import (
 )
 from eventstore.kafka._admin import Admin
 from eventstore.kafka.checkpointer import bound_locks
-from eventstore.kafka.header import Header
+from eventstore.kafka.header import Header, Kind
 from eventstore.kafka.heads import Heads
 from eventstore.kafka.messages import header_of
 from eventstore.kafka.rule import ReaderRule
@@ -48,6 +48,8 @@ class Restored:
     begin: LogPosition
     """Where it was begun; the record before it is compared when it is read."""
     compared: bool
+    partitions: int | None = None
+    """The topic's number of partitions by the first accepted claim that was read."""
 
 
 class Restorer:
@@ -108,20 +110,24 @@ class Restorer:
         older database) is started from again.
 
         Raises:
-            CheckpointFenced: A writer with a later epoch has stored a checkpoint.
-            TopicRecreated, PartitionsChanged: The topic is not the one that we knew.
+            CheckpointFenced: A checkpoint of a later epoch is stored, or one beyond our claim.
+            TopicRecreated, PartitionsChanged: The topic is not the one that we knew, or that
+                those before us claimed.
         """
         self.seen = time.monotonic()
         self._read(key, restored, claim.next_offset)
         if restored.rule.position != claim:
             return None
         self._check_topic(key, partitions)
+        self._check_claims(key, restored, partitions)
         position = self._position(key, create=True)
         if position.epoch > claim.epoch or position.next_offset > claim.next_offset:
-            raise CheckpointFenced(key.topic, key.partition, claim.epoch, position.epoch)
+            mine, found = ((each.epoch, each.next_offset) for each in (claim, position))
+            raise CheckpointFenced(key.topic, key.partition, mine, found)
         if position.next_offset < restored.heads.checkpoint:
             restored = self._begin(position)
             self._read(key, restored, claim.next_offset)
+            self._check_claims(key, restored, partitions)
         else:
             restored.heads.checkpointed(position.next_offset)
         return restored
@@ -158,6 +164,10 @@ class Restorer:
             raise TopicRecreated(key.topic, key.topic_id, described.topic_id)
         if described.partitions != partitions:
             raise PartitionsChanged(key.topic, partitions, described.partitions)
+
+    def _check_claims(self, key: PartitionKey, restored: Restored, partitions: int) -> None:
+        if restored.partitions is not None and restored.partitions != partitions:
+            raise PartitionsChanged(key.topic, restored.partitions, partitions)
 
     def _position(self, key: PartitionKey, *, create: bool = False) -> LogPosition:
         if self._postgres is None:
@@ -230,6 +240,14 @@ def _take(message: Message, key: PartitionKey, restored: Restored, end: int) -> 
         rule.foreign(offset)
     elif append := rule.read(offset, header, (offset, message.key() or b"", header)):
         restored.heads.note_append(append)
+    elif header.kind == Kind.CLAIM and restored.partitions is None:
+        _note_claim(header, restored)
+
+
+def _note_claim(header: Header, restored: Restored) -> None:
+    accepted = restored.rule.position
+    if (header.epoch, header.writer) == (accepted.epoch, accepted.writer):
+        restored.partitions = header.count
 
 
 def _compare(offset: int, header: Header | None, key: PartitionKey, restored: Restored) -> None:

@@ -4,12 +4,13 @@ import logging
 
 import pytest
 
+from eventstore.errors import CheckpointFenced, PartitionsChanged
 from eventstore.kafka.header import LAYOUT, Header, Kind
 from eventstore.kafka.heads import Heads
 from eventstore.kafka.records import claim_header
 from eventstore.log import LogPosition
 from tests.bank_store import deposit
-from tests.writer_model import Database, Log, Process
+from tests.writer_model import KEY, Database, Log, MemoryRestorer, Process
 
 WRITERS = (b"writer-1", b"writer-2")
 
@@ -87,3 +88,63 @@ def test_a_head_that_was_looked_up_further_on_raises_no_alarm(
     heads.keep("a", bytes(16), further.tips["a"], None)
     heads.note_append([(7, b"a", event(5))])
     assert not caplog.records
+
+
+# The checkpoint
+
+
+def test_a_crowded_partition_is_begun_again_only_when_its_checkpoint_has_moved() -> None:
+    process = written()
+    log, database = process.transport.client.log, Database()
+    restorer = MemoryRestorer(log, database)
+    restored = restorer.read_on(KEY, None)
+    restored.heads.limit = 1
+    assert restored.heads.crowded
+    assert restorer.read_on(KEY, restored) is restored
+    checkpoint(process)
+    database.put_back(process.database)
+    again = restorer.read_on(KEY, restored)
+    assert again is not restored
+    assert again.heads.checkpoint == database.position.next_offset == len(log.records)
+
+
+def test_a_checkpoint_beyond_our_claim_says_where_it_stands() -> None:
+    log, database = Log(), Database()
+    restorer = MemoryRestorer(log, database)
+    restored = restorer.read_on(KEY, None)
+    claim = claimed(log, 1, partitions=1)
+    database.position = LogPosition(9, 1, WRITERS[0], 4)
+    with pytest.raises(CheckpointFenced, match="at offset 1 or before; found offset 9"):
+        restorer.confirm(KEY, restored, claim, partitions=1)
+
+
+def test_a_checkpoint_of_a_later_epoch_says_which() -> None:
+    log, database = Log(), Database()
+    restorer = MemoryRestorer(log, database)
+    restored = restorer.read_on(KEY, None)
+    claim = claimed(log, 1, partitions=1)
+    database.position = LogPosition(9, 2, WRITERS[1], 4)
+    with pytest.raises(CheckpointFenced, match="of epoch 1 or before; found epoch 2"):
+        restorer.confirm(KEY, restored, claim, partitions=1)
+
+
+# The number of partitions
+
+
+def test_a_claim_of_another_number_of_partitions_stops_the_writer() -> None:
+    log = Log()
+    claimed(log, 1, partitions=3)
+    restorer = MemoryRestorer(log, Database())
+    restored = restorer.read_on(KEY, None)
+    claim = claimed(log, 2, partitions=4)
+    with pytest.raises(PartitionsChanged, match="with 3 partitions; found 4"):
+        restorer.confirm(KEY, restored, claim, partitions=4)
+
+
+def test_a_dead_claim_says_nothing_about_the_partitions() -> None:
+    log = Log()
+    claimed(log, 2, partitions=3)
+    restorer = MemoryRestorer(log, Database())
+    restored = restorer.read_on(KEY, None)
+    claim = claimed(log, 1, partitions=4)
+    assert restorer.confirm(KEY, restored, claim, partitions=4) is restored
