@@ -114,7 +114,7 @@ class Decoder:
         codec: EventCodec[Event] = event_type.codec
         if codec.sha256 == schema.sha256:
             return _Form(prefix, codec.decode, codec.decode_many)
-        decode = codec.decoder_for(json.loads(schema.canonical))
+        decode = _decoder_for(codec, schema)
         return _Form(prefix, decode, partial(_one_by_one, decode))
 
 
@@ -131,6 +131,16 @@ def event_name(schema: RegisteredSchema) -> str:
     declared: dict[str, Any] = json.loads(schema.canonical)
     namespace, name = declared.get("namespace"), str(declared["name"])
     return f"{namespace}.{name}" if namespace and "." not in name else name
+
+
+def _decoder_for(codec: EventCodec[Event], schema: RegisteredSchema) -> Callable[[bytes], Event]:
+    try:
+        return codec.decoder_for(json.loads(schema.canonical))
+    except DecodingError:
+        raise
+    except Exception as error:  # a schema from the log may be anything
+        why = f"schema id {schema.id}, which is not a flat record: {type(error).__name__}"
+        raise DecodingError(codec.name, why) from error
 
 
 def _one_by_one(decode: Callable[[bytes], Event], bodies: Bodies) -> list[Event]:

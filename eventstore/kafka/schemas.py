@@ -6,6 +6,7 @@ read the log, and both find the first. So no lock is needed, and no database.
 """
 
 import hashlib
+import json
 import threading
 import time
 from collections.abc import Iterable
@@ -32,10 +33,16 @@ class SchemaTable:
         self._by_fingerprint: dict[bytes, RegisteredSchema] = {}
 
     def learn(self, offset: int, key: bytes | None, value: bytes | None) -> None:
-        """Take one record; one whose key does not match its value is ignored."""
+        """Take one record; one that is no schema of a record, or has another's key, is ignored.
+
+        Whoever may write to the topic must not be able to stop all who read it.
+        """
         if key is None or value is None or hashlib.sha256(value).digest() != key:
             return
-        schema = RegisteredSchema(offset + 1, key, value.decode())
+        canonical = _record_schema(value)
+        if canonical is None:
+            return
+        schema = RegisteredSchema(offset + 1, key, canonical)
         if self._by_sha256.setdefault(key, schema) is schema:
             self._by_fingerprint.setdefault(key[:8], schema)
 
@@ -46,6 +53,20 @@ class SchemaTable:
     def by_fingerprint(self, fingerprint: bytes) -> RegisteredSchema | None:
         """The schema whose SHA-256 begins so; None: it is not registered."""
         return self._by_fingerprint.get(fingerprint)
+
+
+def _record_schema(value: bytes) -> str | None:
+    """The value as text, if it can be the schema of a record; None: it cannot."""
+    try:
+        canonical = value.decode()
+        declared: Any = json.loads(canonical)
+    except (ValueError, RecursionError):
+        return None
+    match declared:
+        case {"type": "record", "name": str(), "fields": [*_]}:
+            return canonical
+        case _:
+            return None
 
 
 class SchemaRegistry:

@@ -235,6 +235,58 @@ def test_a_schema_record_whose_key_does_not_match_its_value_is_ignored() -> None
     )
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"\xff",
+        b"not JSON",
+        b'"string"',
+        b"[" * 100_000,
+        b"1" * 10_000,
+        b"[]",
+        b'{"type": "enum", "name": "opened", "symbols": []}',
+        b'{"type": "record", "fields": []}',
+        b'{"type": "record", "name": 7, "fields": []}',
+        b'{"type": "record", "name": "opened"}',
+        b'{"type": "record", "name": "opened", "fields": {}}',
+    ],
+    ids=lambda value: repr(value[:32]),
+)
+def test_a_schema_record_that_holds_no_schema_of_a_record_is_ignored(value: bytes) -> None:
+    key = hashlib.sha256(value).digest()
+    table = SchemaTable()
+    table.learn(0, key, value)
+    assert table.by_sha256(key) is table.by_fingerprint(key[:8]) is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [7],
+        [{"name": "owner"}],
+        [{"type": "string"}],
+        [{"name": "owner", "type": None}],
+        [{"name": "owner", "type": {"type": "enum", "symbols": []}}],
+        [{"name": "owner", "type": {"type": "fixed", "name": [], "size": 1}}],
+        [{"name": "owner", "type": ["string", "string"]}],
+        [{"name": "", "type": "string"}],
+        [{"name": "owner", "type": {"type": "record", "name": "n", "fields": []}}],
+    ],
+    ids=str,
+)
+def test_an_event_whose_registered_schema_is_not_a_flat_record_is_an_error_that_says_so(
+    fields: list[Any],
+) -> None:
+    schema = {"type": "record", "name": AccountOpened.event_name, "fields": fields}
+    canonical = json.dumps(schema)
+    fingerprint = hashlib.sha256(canonical.encode()).digest()[:8]
+    found = header(AccountOpened(owner=""))._replace(fingerprint=fingerprint)
+    value = b"\0\0\0\0\1\0"
+    read = (3, found, message(value, [(HEADER, pack(found))]))
+    with pytest.raises(UndecodableEvent, match=r"\[0\]@3: .*(schema|bytes)"):
+        Decoder(BANK, Table(canonical)).decode("accounts", 0, [read])
+
+
 # What the Java client's own tests expect of Utils.murmur2, and then of its partitioner:
 # toPositive(murmur2(key)) % partitions.
 JAVA = {

@@ -1,5 +1,6 @@
 """The schemas topic on a real broker."""
 
+import hashlib
 import threading
 
 import pytest
@@ -76,6 +77,19 @@ def test_a_record_whose_key_does_not_match_its_value_takes_no_id(kafka: str) -> 
     found = registry(kafka)
     found.register(CODECS)
     assert found.id_of(AccountOpened.codec.sha256) == 3
+
+
+def test_a_record_that_is_no_schema_stops_nobody(kafka: str) -> None:
+    early = registry(kafka)
+    early.register(CODECS[:1])
+    poison = b"\xff"
+    producer = KafkaSettings(kafka).producer(idempotent=False)
+    producer.produce(SCHEMAS_TOPIC, poison, hashlib.sha256(poison).digest(), partition=0)
+    assert not producer.flush(30)
+    late = registry(kafka)
+    late.register(CODECS)
+    assert late.id_of(MoneyDeposited.codec.sha256) == 3
+    assert early.by_fingerprint(MoneyDeposited.codec.fingerprint).id == 3
 
 
 def test_a_schemas_topic_with_more_than_one_partition_is_refused(kafka: str) -> None:
