@@ -18,7 +18,10 @@ APPENDS_IN_FLIGHT: Final = 512
 """Appends submitted and not yet answered, per store: `submit` blocks at this number."""
 
 HEADS_CACHED: Final = 200_000
-"""Heads, and as many append ids, in memory per store; older ones are looked up in PostgreSQL."""
+"""Heads, and as many append ids, that a writer keeps in memory per topic, divided among its
+partitions; older ones are looked up in PostgreSQL. What no checkpoint holds yet is kept beyond
+this, so without PostgreSQL everything is. A partition that is only read keeps this many by
+itself, then begins again from a checkpoint that has moved."""
 
 CHECKPOINT_SECONDS: Final = 1.0
 """Seconds between two checkpoints of a partition that is being written."""
