@@ -338,6 +338,7 @@ class Process:
         if self.partition.serving:
             self.partition.answer_questions(found)
             self.partition.serve_waiting(found, room=lambda: True)
+            self.transport.send()
         while self.told:
             self.partition.checkpointed(*self.told.pop(0))
         self.settle()

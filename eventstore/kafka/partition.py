@@ -35,7 +35,7 @@ from eventstore.kafka.records import Report, encode_append
 from eventstore.kafka.requests import AppendRequest, Question
 from eventstore.kafka.restorer import Restored
 from eventstore.kafka.session import Sent, Session
-from eventstore.kafka.transport import Transport
+from eventstore.kafka.transport import Outgoing, Transport
 from eventstore.log import LogPosition
 from eventstore.postgres.checkpoints import Checkpoint, Found, LookUp, PartitionKey
 
@@ -320,9 +320,7 @@ class Partition:
         self._tails[append.stream] = Tail(version + count, session.offset_of(last_sequence))
         session.in_flight.append(sent)
         session.next_sequence = last_sequence + 1
-        self._transport.send(self.key, session, append, records, report)
-        if not session.serving:
-            request.failed(str(session.reason))
+        self._transport.add(Outgoing(self.key, session, request, records, report))
 
     # 3. acknowledge
 

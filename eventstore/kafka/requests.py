@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from eventstore.errors import UnknownOutcome
 from eventstore.kafka.header import NO_OFFSET
@@ -12,6 +12,9 @@ from eventstore.postgres.checkpoints import Applied, Found, LookUp, Tip
 from eventstore.store import Append, Appended, Position, expected_number
 
 T = TypeVar("T")
+
+# Half the time of the class itself, once for each event.
+_new: Callable[[Any, Any], Position] = vars(tuple)["__new__"]
 
 
 class AppendRequest:
@@ -108,7 +111,10 @@ def appended_of(topic: str, partition: int, applied: Applied, *, repeated: bool)
         applied.stream,
         applied.version,
         tuple(
-            [Position(topic, partition, offset) for offset in range(first, applied.last_offset + 1)]
+            [
+                _new(Position, (topic, partition, offset))
+                for offset in range(first, applied.last_offset + 1)
+            ]
         ),
         repeated,
     )

@@ -204,6 +204,7 @@ class Writer:
             if partition.serving and partition.wanted:
                 partition.answer_questions(found)
                 partition.serve_waiting(found, room=self._has_room)
+        self._transport.send()
         if not self._looking_up:
             while self._checkpoints:
                 self._checkpoints.pop()()
