@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-import psycopg
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from eventstore.errors import TopicRecreated
+from eventstore.kafka._trouble import Trouble, named
 from eventstore.postgres import address, checkpoints
 from eventstore.postgres.checkpoints import Checkpoint
 
@@ -44,6 +44,7 @@ class Checkpointer:
         self._queue: queue.SimpleQueue[Checkpoint | None] = queue.SimpleQueue()
         self._connection: Connection[TupleRow] | None = None
         self._forgotten_at = 0.0
+        self._trouble = Trouble()
         self._thread = threading.Thread(target=self._run, name="foldlog checkpoints", daemon=True)
         self._thread.start()
 
@@ -64,9 +65,11 @@ class Checkpointer:
     def _stored(self, checkpoint: Checkpoint) -> Stored:
         try:
             return self._write(checkpoint)
-        except TopicRecreated:
+        except TopicRecreated as error:
+            self._trouble.warn(f"a checkpoint of {named(checkpoint.key)} was refused", error)
             return Stored.FENCED
-        except psycopg.Error:  # a commit that was lost is met by the next one, in `_moved`
+        except Exception as error:  # noqa: BLE001 - a lost commit is met by the next, in `_moved`
+            self._trouble.warn(f"a checkpoint of {named(checkpoint.key)} failed", error)
             self._disconnect()
             return Stored.FAILED
 

@@ -13,6 +13,7 @@ import psycopg
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from eventstore.kafka._trouble import Trouble
 from eventstore.postgres import address, checkpoints
 from eventstore.postgres.checkpoints import Found, LookUp
 
@@ -32,6 +33,7 @@ class LookUps:
         self._answered = answered
         self._queue: queue.SimpleQueue[Sequence[LookUp] | None] = queue.SimpleQueue()
         self._connection: Connection[TupleRow] | None = None
+        self._trouble = Trouble()
         self._thread = threading.Thread(target=self._run, name="foldlog look-ups", daemon=True)
         self._thread.start()
 
@@ -48,10 +50,11 @@ class LookUps:
         while (wanted := self._queue.get()) is not None:
             try:
                 found = self._look_up(wanted)
-            except psycopg.Error as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
+                self._trouble.warn("heads and append ids could not be looked up", error)
                 self._disconnect()
                 time.sleep(PAUSE_SECONDS)
-                self._answered({}, f"PostgreSQL: {error}")
+                self._answered({}, _explained(error))
             else:
                 self._answered(found, None)
         self._disconnect()
@@ -65,3 +68,9 @@ class LookUps:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _explained(error: Exception) -> str:
+    if isinstance(error, psycopg.Error):
+        return f"PostgreSQL: {error}"
+    return f"the look-up failed: {type(error).__name__}: {error}"

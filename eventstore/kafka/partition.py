@@ -14,7 +14,7 @@ import enum
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
@@ -27,6 +27,7 @@ from eventstore.errors import (
     UnreadablePartition,
     VersionAhead,
 )
+from eventstore.kafka._trouble import LOGGER, brief, named
 from eventstore.kafka.checkpointer import Stored
 from eventstore.kafka.header import NO_OFFSET
 from eventstore.kafka.heads import Heads
@@ -185,6 +186,23 @@ class Partition:
             else:
                 self.questions.append(question)
 
+    def answer_asked(
+        self, asked: Sequence[Question[Any]], heads: Heads, found: Mapping[LookUp, Found | None]
+    ) -> None:
+        """Answer what was asked before the log was read up to ``heads``."""
+        for question in asked:
+            question.answer(heads, found)
+        self._forget_answered()
+
+    def refuse_asked(self, asked: Sequence[Question[Any]], error: EventStoreError) -> None:
+        """Answer what was asked before the log could not be read."""
+        for question in asked:
+            question.refuse(error)
+        self._forget_answered()
+
+    def _forget_answered(self) -> None:
+        self.questions = [each for each in self.questions if not each.future.done()]
+
     def _informed(self, request: AppendRequest, found: Mapping[LookUp, Found | None]) -> bool:
         return not self.needs_look_up(request) or self._use(self.look_up_of(request), found)
 
@@ -342,8 +360,12 @@ class Partition:
 
     # 4. doubt
 
-    def doubted(self, _reason: str) -> None:
+    def doubted(self, reason: str) -> None:
         """Throw the heads away; what is in flight waits for the next claim."""
+        LOGGER.warning("the session of %s is in doubt: %s", named(self.key), brief(reason))
+        self._throw_away()
+
+    def _throw_away(self) -> None:
         self.phase = Phase.DOUBTING
         self._heads = None
 
@@ -408,8 +430,9 @@ class Partition:
 
     def refuse_everything(self, error: EventStoreError) -> None:
         """The store is closed or has failed: nobody waits for an answer that will not come."""
-        if self.session is not None:
-            self.session.doubt(str(error))  # reports that still come change nothing
+        if self.session is not None and self.session.serving:
+            self.session.reason = str(error)  # reports that still come change nothing
+            self._throw_away()
         in_flight, self._by_id = self._by_id.values(), {}
         blocked, self._blocked = self._blocked.values(), {}
         for request in in_flight:

@@ -143,12 +143,14 @@ class Question(Generic[T]):
         self.future: Future[T | None] = Future()
 
     def answer(self, heads: Heads, found: Mapping[LookUp, Found | None]) -> None:
-        """Answer from memory, and from what was looked up."""
-        self.future.set_result(self.answered(heads, found.get(self.look_up)))
+        """Answer from memory, and from what was looked up, unless it has its answer."""
+        if not self.future.done():
+            self.future.set_result(self.answered(heads, found.get(self.look_up)))
 
     def refuse(self, error: Exception) -> None:
-        """It cannot be answered."""
-        self.future.set_exception(error)
+        """It cannot be answered, unless it has its answer."""
+        if not self.future.done():
+            self.future.set_exception(error)
 
 
 def question_of_head(look_up: LookUp) -> Question[Tip]:

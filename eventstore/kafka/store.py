@@ -78,7 +78,13 @@ class KafkaEventStore:
         self.close()
 
     def close(self) -> None:
-        """Wait for the appends in flight, store last checkpoints, close all connections."""
+        """Wait for the appends in flight, store last checkpoints, close all connections.
+
+        Raises:
+            EventStoreError: Called by the callback of a future; the store is still open.
+        """
+        if not self._closed:
+            self._check_thread("the store to be closed")
         with self._lock:
             closed, self._closed = self._closed, True
         if not closed and self._process == os.getpid():
@@ -149,13 +155,16 @@ class KafkaEventStore:
 
     def _ask(self, question: Question[T]) -> T | None:
         self._check_open()
-        if self._writer.is_current:
-            raise EventStoreError(
-                "expected streams to be read from a thread of the caller's; found the callback of "
-                "a future, which runs on the writer's thread: hand it over to another"
-            )
+        self._check_thread("streams to be read")
         self._writer.put(question)
         return question.future.result()
+
+    def _check_thread(self, what: str) -> None:
+        if self._writer.is_current:
+            raise EventStoreError(
+                f"expected {what} from a thread of the caller's; found the callback of a future, "
+                "which runs on the writer's thread: hand it over to another"
+            )
 
     def _check_open(self) -> None:
         if self._closed:
@@ -165,6 +174,7 @@ class KafkaEventStore:
                 "expected the process that opened the store; found one forked from it, in which "
                 "no writer runs: open a store in each process"
             )
+        self._writer.check()
 
     def _check_events(self, append: Append) -> None:
         """Nobody could read another topic's event here: this topic's readers do not know it."""

@@ -5,12 +5,11 @@ inbox: one reads logs for claims (`Restorer`), one looks up heads and ids (`Look
 checkpoints (`Checkpointer`). So it waits for nobody: not for PostgreSQL, not for a long log.
 """
 
-import logging
 import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -24,6 +23,7 @@ from eventstore.errors import (
     UnknownRecord,
     UnreadablePartition,
 )
+from eventstore.kafka._trouble import LOGGER, Trouble, named
 from eventstore.kafka.checkpointer import Checkpointer, Stored
 from eventstore.kafka.lookups import Answers, LookUps
 from eventstore.kafka.messages import Encoder
@@ -37,7 +37,6 @@ from eventstore.kafka.transport import Transport
 from eventstore.log import LogPosition
 from eventstore.postgres.checkpoints import Checkpoint, PartitionKey
 
-LOGGER: Final = logging.getLogger("eventstore.kafka.writer")
 RECORDS_IN_FLIGHT: Final = 50_000
 """Records handed to the client and not reported: half of its queue, so that it never overflows."""
 REPORT_SECONDS: Final = 0.001
@@ -72,10 +71,16 @@ class Writer:
         self._stopping = False
         self._ended = False
         self._failure: BaseException | None = None
+        self._trouble = Trouble()
         self._restorer = Restorer(settings, postgres)
         self._look_ups: LookUps | None = None
         self._checkpointer: Checkpointer | None = None
-        if postgres is not None:
+        if postgres is None:
+            LOGGER.warning(
+                "no PostgreSQL: heads are restored from the start of each partition, which takes "
+                "longer as the log grows"
+            )
+        else:
             self._look_ups = LookUps(postgres, self._heard_of_look_ups)
             self._checkpointer = Checkpointer(postgres, self._heard_of_checkpoint)
         self._thread = threading.Thread(target=self._run, name="foldlog writer", daemon=True)
@@ -100,6 +105,11 @@ class Writer:
         """Whether this is the writer's thread, which must not wait for itself."""
         return threading.current_thread() is self._thread
 
+    def check(self) -> None:
+        """Raise `StoreClosed` if the writer has failed or is closed."""
+        if self._ended or self._failure is not None:
+            raise self._closed()
+
     def close(self) -> None:
         """Wait for appends in flight, store last checkpoints, end the threads.
 
@@ -121,7 +131,7 @@ class Writer:
                 self._take()
                 self._turn()
             self._finish()
-        except BaseException as error:  # whoever waits or asks is told
+        except BaseException as error:  # noqa: BLE001 - whoever waits or asks is told
             self._failure = error
             LOGGER.critical("the writer has failed: open the store again", exc_info=True)
         finally:
@@ -234,36 +244,50 @@ class Writer:
 
     def _help(self) -> None:
         while (job := self._jobs.get()) is not None:
-            job()
+            if self._ended:  # nobody waits for it any more
+                continue
+            try:
+                job()
+            except Exception:  # noqa: BLE001 - the next job may go well
+                LOGGER.exception("a client that read a partition could not be closed")
         self._restorer.close()
 
     def _read_on(self, partition: Partition) -> None:
         """Read the log to its end; answer what is asked, and claim if there is to append."""
         partition.phase = Phase.READING
         known, partition.restored = partition.restored, None
-        questions = partition.take_questions()
+        asked = tuple(partition.questions)  # they stay there, to be given up or refused
 
         def job() -> None:
             try:
                 restored = self._restorer.read_on(partition.key, known)
-                wanted = [each.look_up for each in questions if not each.known(restored.heads)]
+                wanted = [each.look_up for each in asked if not each.known(restored.heads)]
                 found = self._restorer.look_up(partition.key, restored, wanted)
             except Exception as error:  # noqa: BLE001 - those who wait are told
-                self._restorer.close()
                 explained = _explained(partition, error)
-                for question in questions:
-                    question.refuse(explained)
-                self._tell(partial(self._lost, partition, explained))
-                return
-            for question in questions:
-                question.answer(restored.heads, found)
-            self._tell(partial(self._learned, partition, restored))
+                self._tell(partial(self._unread, partition, asked, explained))
+                self._restorer.close()
+            else:
+                self._tell(partial(self._learned, partition, restored, asked, found))
 
         self._jobs.put(job)
 
-    def _learned(self, partition: Partition, restored: Restored) -> None:
+    def _unread(
+        self, partition: Partition, asked: Sequence[Question[Any]], error: EventStoreError
+    ) -> None:
+        partition.refuse_asked(asked, error)
+        self._lost(partition, error)
+
+    def _learned(
+        self,
+        partition: Partition,
+        restored: Restored,
+        asked: Sequence[Question[Any]],
+        found: Answers,
+    ) -> None:
         partition.restored = restored
         partition.phase = Phase.IDLE
+        partition.answer_asked(asked, restored.heads, found)
         if partition.waiting:
             self._claim(partition, restored)
 
@@ -278,6 +302,7 @@ class Writer:
                 return
             if offset is None:
                 self._lost(partition, EventStoreError(f"the claim was not acknowledged: {why}"))
+                self._renew_producer(why)
             else:
                 claim = LogPosition(offset + 1, epoch, writer, 1)
                 self._confirm(partition, restored, claim)
@@ -299,9 +324,9 @@ class Writer:
                     partition.key, restored, claim, partitions=partition.partitions
                 )
             except Exception as error:  # noqa: BLE001 - those who wait are told
-                self._restorer.close()
                 explained = _explained(partition, error)
                 self._tell(partial(self._unconfirmed, partition, claim, explained))
+                self._restorer.close()
             else:
                 self._tell(partial(self._confirmed, partition, confirmed, claim))
 
@@ -332,6 +357,7 @@ class Writer:
 
     def _lost(self, partition: Partition, error: EventStoreError) -> None:
         """No claim now: be passive, then try again, unless that cannot help."""
+        self._trouble.warn(f"no claim to {named(partition.key)}", error)
         partition.restored = partition.claiming = None
         partition.trouble = f"no claim to its partition: {error}"
         partition.pause()
@@ -341,6 +367,11 @@ class Writer:
             for other in self._partitions.values():  # their turn to wait for the same server
                 if not other.serving:
                     other.trouble = other.trouble or partition.trouble
+
+    def _renew_producer(self, why: str) -> None:
+        """Where nothing rests on a producer, another costs nothing, and may do better."""
+        if all(each.session is each.claiming is None for each in self._partitions.values()):
+            self._transport.failure = self._transport.failure or why
 
     def _lose_producer(self, why: str) -> None:
         """An error of the producer ends every session."""
