@@ -90,13 +90,13 @@ class Transport:
     def claim(
         self, key: PartitionKey, *, epoch: int, writer: bytes, partitions: int, claimed: Claimed
     ) -> None:
-        """Send a claim."""
+        """Send a claim; that it fails is its partition's trouble alone, unless it is fatal."""
 
         def report(error: KafkaError | None, message: Message) -> None:
             if error is None:
                 claimed(message.offset(), "")
             else:
-                self.failure = self.failure or error.str()
+                self._heard(error)
                 claimed(None, error.str())
 
         header = claim_header(epoch=epoch, writer=writer, partitions=partitions)

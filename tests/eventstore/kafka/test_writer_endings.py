@@ -3,19 +3,31 @@
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from typing import Any, cast
 
+import confluent_kafka.admin
 import pytest
+from confluent_kafka import murmur2
 
-from eventstore.kafka import checkpointer, writer
+from eventstore.errors import EventStoreError, StoreClosed, UnknownOutcome
+from eventstore.kafka import checkpointer, partition, writer
+from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.store import KafkaEventStore
-from eventstore.postgres import address
-from eventstore.store import Append
-from tests.bank import Account
-from tests.bank_store import answer, deposit, error_of, open_store
+from eventstore.postgres import address, checkpoints
+from eventstore.store import ANY, Append
+from tests.bank import Account, MoneyDeposited
+from tests.bank_store import SECONDS, answer, deposit, error_of, open_store, partitions_of
 
 TOPIC = Account.topic
+admin: Any = confluent_kafka.admin
 Open = Callable[..., KafkaEventStore]
+STREAMS = [
+    next(name for name in map(str, range(99)) if murmur2(name.encode(), 2) == each)
+    for each in (0, 1)
+]
+"""A stream in each of two partitions."""
 
 
 @pytest.fixture
@@ -74,3 +86,186 @@ def test_a_locked_checkpoint_is_waited_for_a_few_seconds_and_tried_again(
         error = error_of(store.submit(deposit("alice")))
         assert "lock timeout" in str(error)
     assert answer(store, deposit("alice")).version >= 2
+
+
+def test_a_question_that_waits_behind_a_locked_partition_is_answered_in_bounded_time(
+    postgres: str, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(partition, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(checkpointer, "LOCK_SECONDS", 15.0)
+    with opened(partitions=2) as store:
+        for stream in STREAMS:
+            answer(store, deposit(stream))
+    store = opened(partitions=2)
+    with locked(postgres), ThreadPoolExecutor(1) as threads:
+        waiting_for_a_lock(store, deposit(STREAMS[0]))
+        head = threads.submit(store.head, TOPIC, STREAMS[1])
+        with pytest.raises(EventStoreError, match="no answer"):
+            head.result(5)
+    head_after = store.head(TOPIC, STREAMS[1])
+    assert head_after is not None
+
+
+def test_a_question_that_waits_when_the_store_is_closed_is_refused(
+    postgres: str, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "CLOSING_SECONDS", 1.0)
+    monkeypatch.setattr(checkpointer, "LOCK_SECONDS", 10.0)
+    with opened(partitions=2) as store:
+        for stream in STREAMS:
+            answer(store, deposit(stream))
+    store = opened(partitions=2)
+    with locked(postgres), ThreadPoolExecutor(1) as threads:
+        waiting_for_a_lock(store, deposit(STREAMS[0]))
+        head = threads.submit(store.head, TOPIC, STREAMS[1])
+        time.sleep(0.2)
+        assert closed_within(store, 8)
+        assert isinstance(head.exception(1), StoreClosed)
+
+
+def test_jobs_that_wait_when_the_store_is_closed_are_not_begun(
+    postgres: str, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "CLOSING_SECONDS", 1.0)
+    monkeypatch.setattr(checkpointer, "LOCK_SECONDS", 3.0)
+    with opened(partitions=2) as store:
+        for stream in STREAMS:
+            answer(store, deposit(stream))
+    store = opened(partitions=2)
+    helper = cast("Any", store)._writer._helper
+    with locked(postgres):
+        waiting_for_a_lock(store, deposit(STREAMS[0]))
+        store.submit(deposit(STREAMS[1]))
+        assert closed_within(store, 8)
+        helper.join(5)
+        assert not helper.is_alive()
+
+
+def test_a_callback_cannot_close_the_store_which_stays_open(opened: Open) -> None:
+    store = opened()
+    closed: Future[None] = Future()
+
+    def close(_: object) -> None:
+        try:
+            store.close()
+        except EventStoreError as error:
+            closed.set_exception(error)
+
+    store.submit(deposit("alice")).add_done_callback(close)
+    assert "callback" in str(closed.exception(SECONDS))
+    assert answer(store, deposit("alice")).version == 2
+
+
+def test_a_callback_that_appends_again_meets_a_failed_writer_once(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened()
+    answer(store, deposit("alice"))
+    refused: Future[int] = Future()
+    calls = 0
+
+    def again(_: object) -> None:
+        nonlocal calls
+        calls += 1
+        try:
+            store.submit(deposit("alice")).add_done_callback(again)
+        except StoreClosed:
+            refused.set_result(calls)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(partition.Partition, "serve", fail)
+    store.submit(deposit("alice")).add_done_callback(again)
+    assert refused.result(SECONDS) == 1
+
+
+def test_a_defect_in_a_helping_thread_is_told_and_does_not_end_it(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    store = opened()
+    monkeypatch.setattr(partition, "HEADS_CACHED", 1)
+    monkeypatch.setattr(writer, "CHECKPOINT_SECONDS", 0.1)
+    with monkeypatch.context() as broken:
+        broken.setattr(checkpoints, "write", fail)
+        answer(store, deposit("alice"))
+        wait_until(lambda: "a checkpoint of" in caplog.text)
+    wait_until(lambda: stored(store))
+    monkeypatch.setattr(checkpoints, "look_up", fail)
+    answer(store, deposit("bob"))
+    monkeypatch.setattr(writer, "PATIENCE_SECONDS", 1.0)
+    wait_until(lambda: stored(store))
+    error = error_of(store.submit(deposit("alice")))
+    assert "a defect" in str(error)
+    assert "could not be looked up: a defect" in caplog.text
+    assert caplog.text.count("a checkpoint of") == 1
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def stored(store: KafkaEventStore) -> bool:
+    return not any(
+        each.checkpointing or (each.serving and each.heads.fresh_tips)
+        for each in partitions_of(store)
+    )
+
+
+def test_doubts_and_a_missing_postgres_are_warned_of_and_a_closed_store_is_not(
+    opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = opened(None), opened(None)
+    assert "no PostgreSQL" in caplog.text
+    answer(first, deposit("alice"))
+    first.close()
+    second.close()
+    assert "doubt" not in caplog.text
+    first, second = opened(), opened()
+    answer(first, deposit("alice"))
+    answer(second, deposit("alice"))
+    answer(first, deposit("alice"))
+    assert f"the session of {TOPIC}[0] is in doubt: record 2 of" in caplog.text
+
+
+def test_a_claim_that_is_refused_ends_no_other_partitions_session(
+    kafka: str, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(partition, "PATIENCE_SECONDS", 1.0)
+    events = {TOPIC: Account.event_types, "other": [MoneyDeposited]}
+    with open_store(kafka, postgres, partitions=2, events=events) as store:
+        answer(store, deposit(STREAMS[0]))
+        answer(store, in_other(STREAMS[0]))
+        sessions = [each.session for each in partitions_of(store)]
+        limit_records(kafka, "other", 1)
+        refused = store.submit(in_other(STREAMS[1]))
+        while not refused.done():
+            answer(store, deposit(STREAMS[0]))
+        assert isinstance(refused.exception(), UnknownOutcome)
+        assert "not acknowledged" in str(refused.exception())
+        assert [each.session for each in partitions_of(store)][:2] == sessions
+        limit_records(kafka, "other", 1_000_000)
+        assert answer(store, in_other(STREAMS[1])).version == 1
+
+
+def in_other(stream: str) -> Append:
+    return Append("other", stream, [MoneyDeposited(amount=1)], ANY)
+
+
+def limit_records(kafka: str, topic: str, size: int) -> None:
+    """The broker refuses the topic's larger records from now on."""
+    kafka_admin: Any = KafkaSettings(kafka).admin()
+    entry = admin.ConfigEntry(
+        "max.message.bytes", str(size), incremental_operation=admin.AlterConfigOpType.SET
+    )
+    resource = admin.ConfigResource("TOPIC", topic, incremental_configs=[entry])
+    kafka_admin.incremental_alter_configs([resource])[resource].result(SECONDS)
+    time.sleep(0.5)  # it takes the broker a moment to heed it
