@@ -105,8 +105,11 @@ class Topics:
     def find(self, topic: str) -> TopicInfo | None:
         """The topic if it is there, else None; the errors are those of `ensure`."""
         if self._admin.describe(topic) is None:
-            self._refuse_if_recorded(topic)
-            return None
+            known = self._recorded(topic)
+            if known is None:
+                return None
+            if self._admin.describe(topic) is None:  # else another process has just made it
+                raise TopicMissing(topic, known.topic_id)
         return self.check(topic)
 
     def check(self, topic: str) -> TopicInfo:
@@ -196,21 +199,18 @@ class Topics:
         )
         return UnsafeTopic(topic, setting, expected, found, command)
 
-    def _refuse_if_recorded(self, topic: str) -> None:
+    def _recorded(self, topic: str) -> RecordedTopic | None:
         if self._postgres is None:
-            return
+            return None
         with connect(self._postgres) as connection:
-            known = recorded_topic(connection, topic)
-        if known is not None:
-            raise TopicMissing(topic, known.topic_id)
+            return recorded_topic(connection, topic)
 
     def _check_record(self, info: TopicInfo) -> None:
         if self._postgres is None:
             self._check_claims(info)
             return
         found = RecordedTopic(info.topic_id, info.partitions)
-        with connect(self._postgres) as connection:
-            known = recorded_topic(connection, info.topic)
+        known = self._recorded(info.topic)
         if known is None:
             self._check_claims(info)
             with connect(self._postgres) as connection:

@@ -1,6 +1,7 @@
 """Topics made, checked and recorded, on a real broker."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from eventstore.kafka._admin import Admin
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.topics import CONFIG, Durability, Topics
 from eventstore.postgres.address import connect
+from eventstore.postgres.topics import RecordedTopic, record_topic
 from tests.bank_store import answer, deposit, open_store
 
 
@@ -47,6 +49,24 @@ def test_a_topic_is_made_so_that_it_keeps_every_event_for_ever(kafka: str) -> No
 
 def test_a_topic_is_made_once(kafka: str) -> None:
     assert topics(kafka).ensure("accounts") == topics(kafka).ensure("accounts")
+
+
+def test_a_topic_that_another_process_makes_meanwhile_is_not_taken_for_a_deleted_one(
+    kafka: str, postgres: str
+) -> None:
+    asked = topics(kafka, postgres=postgres)
+    with ThreadPoolExecutor(1) as thread, connect(postgres) as other:
+        other.execute("LOCK foldlog.topics")
+        waits = thread.submit(asked.ensure, "accounts")
+        waiting = "SELECT 1 FROM pg_locks WHERE NOT granted"
+        while not other.execute(waiting).fetchone():
+            time.sleep(0.01)
+        make(kafka)
+        described = Admin(KafkaSettings(kafka)).describe("accounts")
+        assert described is not None
+        record_topic(other, "accounts", RecordedTopic(described.topic_id, 3))
+        other.commit()
+        assert waits.result() == ("accounts", described.topic_id, 3)
 
 
 @pytest.mark.parametrize(
