@@ -370,7 +370,7 @@ class Writer:
 
     def _renew_producer(self, why: str) -> None:
         """Where nothing rests on a producer, another costs nothing, and may do better."""
-        if all(each.session is each.claiming is None for each in self._partitions.values()):
+        if not any(each.session or each.claiming for each in self._partitions.values()):
             self._transport.failure = self._transport.failure or why
 
     def _lose_producer(self, why: str) -> None:

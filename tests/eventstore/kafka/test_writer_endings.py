@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any, cast
@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka import murmur2
 
 from eventstore.errors import EventStoreError, StoreClosed, UnknownOutcome
+from eventstore.events import Event
 from eventstore.kafka import checkpointer, partition, writer
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.store import KafkaEventStore
@@ -240,7 +241,10 @@ def test_a_claim_that_is_refused_ends_no_other_partitions_session(
 ) -> None:
     monkeypatch.setattr(writer, "PATIENCE_SECONDS", 1.0)
     monkeypatch.setattr(partition, "PATIENCE_SECONDS", 1.0)
-    events = {TOPIC: Account.event_types, "other": [MoneyDeposited]}
+    events: dict[str, Sequence[type[Event]]] = {
+        TOPIC: Account.event_types,
+        "other": [MoneyDeposited],
+    }
     with open_store(kafka, postgres, partitions=2, events=events) as store:
         answer(store, deposit(STREAMS[0]))
         answer(store, in_other(STREAMS[0]))
