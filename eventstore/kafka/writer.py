@@ -1,15 +1,14 @@
 """The writer: one thread that claims partitions, decides appends, and sends them.
 
 All state of the partitions belongs to this thread. Three others help it and answer through its
-inbox: one reads logs for claims (`Restorer`), one looks up heads and ids (`LookUps`), one stores
+inbox: one reads logs for claims (`Claiming`), one looks up heads and ids (`LookUps`), one stores
 checkpoints (`Checkpointer`). So it waits for nobody: not for PostgreSQL, not for a long log.
 """
 
-import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -17,24 +16,19 @@ from typing import Any, Final
 from eventstore.defaults import CHECKPOINT_SECONDS, CONNECT_SECONDS
 from eventstore.errors import (
     EventStoreError,
-    OffsetGone,
     StoreClosed,
-    TopicError,
-    UnknownRecord,
-    UnreadablePartition,
 )
-from eventstore.kafka._trouble import LOGGER, Trouble, named
+from eventstore.kafka._trouble import LOGGER
 from eventstore.kafka.checkpointer import Checkpointer, Stored
+from eventstore.kafka.claiming import Claiming
 from eventstore.kafka.lookups import Answers, LookUps
 from eventstore.kafka.messages import Encoder
 from eventstore.kafka.partition import PATIENCE_SECONDS, Partition, Phase
 from eventstore.kafka.requests import AppendRequest, Question
-from eventstore.kafka.restorer import Restored, Restorer
-from eventstore.kafka.session import Session
+from eventstore.kafka.restorer import Restorer
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.topics import TopicInfo
 from eventstore.kafka.transport import Transport
-from eventstore.log import LogPosition
 from eventstore.postgres.checkpoints import Checkpoint, PartitionKey
 
 RECORDS_IN_FLIGHT: Final = 50_000
@@ -45,9 +39,6 @@ TICK_SECONDS: Final = 0.05
 """Seconds between two looks at the clock while nothing comes."""
 CLOSING_SECONDS: Final = 30.0
 """Seconds that closing waits for appends in flight."""
-
-PERMANENT: Final = (TopicError, OffsetGone, UnknownRecord)
-"""Errors of a log that trying again does not mend."""
 
 Call = Callable[[], None]
 
@@ -60,7 +51,6 @@ class Writer:
         self._postgres = postgres
         self._transport = Transport(settings)
         self._inbox: queue.SimpleQueue[AppendRequest | Question[Any] | Call] = queue.SimpleQueue()
-        self._jobs: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._topics: dict[str, TopicInfo] = {}
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._found: Answers = {}
@@ -71,8 +61,12 @@ class Writer:
         self._stopping = False
         self._ended = False
         self._failure: BaseException | None = None
-        self._trouble = Trouble()
-        self._restorer = Restorer(settings, postgres)
+        self._claiming = Claiming(
+            Restorer(settings, postgres),
+            self._transport,
+            partitions=self._partitions.values,
+            tell=self._tell,
+        )
         self._look_ups: LookUps | None = None
         self._checkpointer: Checkpointer | None = None
         if postgres is None:
@@ -84,9 +78,7 @@ class Writer:
             self._look_ups = LookUps(postgres, self._heard_of_look_ups)
             self._checkpointer = Checkpointer(postgres, self._heard_of_checkpoint)
         self._thread = threading.Thread(target=self._run, name="foldlog writer", daemon=True)
-        self._helper = threading.Thread(target=self._help, name="foldlog restorer", daemon=True)
         self._thread.start()
-        self._helper.start()
 
     # called from other threads
 
@@ -121,7 +113,7 @@ class Writer:
 
         self._inbox.put(stop)
         self._thread.join()
-        self._helper.join(CLOSING_SECONDS)
+        self._claiming.join(CLOSING_SECONDS)
 
     # the loop
 
@@ -187,11 +179,11 @@ class Writer:
                 if partition.session is None or partition.session.outstanding == 0:
                     partition.settle()
             elif phase is Phase.IDLE and partition.wanted and now >= partition.retry_at:
-                self._read_on(partition)
+                self._claiming.read_on(partition)
 
     def _give_up(self, now: float) -> None:
         """Answer what has waited for too long because something is out of order."""
-        stalled = now - self._restorer.seen > PATIENCE_SECONDS
+        stalled = now - self._claiming.seen > PATIENCE_SECONDS
         for partition in self._partitions.values():
             why = partition.trouble
             if partition.serving:
@@ -240,138 +232,7 @@ class Writer:
             if partition.serving:
                 partition.trouble = trouble
 
-    # claiming: on the helper's thread the log is read, on ours the claim is sent
-
-    def _help(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            if self._ended:  # nobody waits for it any more
-                continue
-            try:
-                job()
-            except Exception:  # noqa: BLE001 - the next job may go well
-                LOGGER.exception("a client that read a partition could not be closed")
-        self._restorer.close()
-
-    def _read_on(self, partition: Partition) -> None:
-        """Read the log to its end; answer what is asked, and claim if there is to append."""
-        partition.phase = Phase.READING
-        known, partition.restored = partition.restored, None
-        asked = tuple(partition.questions)  # they stay there, to be given up or refused
-
-        def job() -> None:
-            try:
-                restored = self._restorer.read_on(partition.key, known)
-                wanted = [each.look_up for each in asked if not each.known(restored.heads)]
-                found = self._restorer.look_up(partition.key, restored, wanted)
-            except Exception as error:  # noqa: BLE001 - those who wait are told
-                explained = _explained(partition, error)
-                self._tell(partial(self._unread, partition, asked, explained))
-                self._restorer.close()
-            else:
-                self._tell(partial(self._learned, partition, restored, asked, found))
-
-        self._jobs.put(job)
-
-    def _unread(
-        self, partition: Partition, asked: Sequence[Question[Any]], error: EventStoreError
-    ) -> None:
-        partition.refuse_asked(asked, error)
-        self._lost(partition, error)
-
-    def _learned(
-        self,
-        partition: Partition,
-        restored: Restored,
-        asked: Sequence[Question[Any]],
-        found: Answers,
-    ) -> None:
-        partition.restored = restored
-        partition.phase = Phase.IDLE
-        partition.answer_asked(asked, restored.heads, found)
-        if partition.waiting:
-            self._claim(partition, restored)
-
-    def _claim(self, partition: Partition, restored: Restored) -> None:
-        partition.phase = Phase.CLAIMING
-        epoch, writer = restored.rule.position.epoch + 1, os.urandom(8)
-
-        partition.claiming = writer
-
-        def claimed(offset: int | None, why: str) -> None:
-            if partition.claiming != writer:
-                return
-            if offset is None:
-                self._lost(partition, EventStoreError(f"the claim was not acknowledged: {why}"))
-                self._renew_producer(why)
-            else:
-                claim = LogPosition(offset + 1, epoch, writer, 1)
-                self._confirm(partition, restored, claim)
-
-        self._transport.claim(
-            partition.key,
-            epoch=epoch,
-            writer=writer,
-            partitions=partition.partitions,
-            claimed=claimed,
-        )
-
-    def _confirm(self, partition: Partition, restored: Restored, claim: LogPosition) -> None:
-        partition.phase = Phase.CONFIRMING
-
-        def job() -> None:
-            try:
-                confirmed = self._restorer.confirm(
-                    partition.key, restored, claim, partitions=partition.partitions
-                )
-            except Exception as error:  # noqa: BLE001 - those who wait are told
-                explained = _explained(partition, error)
-                self._tell(partial(self._unconfirmed, partition, claim, explained))
-                self._restorer.close()
-            else:
-                self._tell(partial(self._confirmed, partition, confirmed, claim))
-
-        self._jobs.put(job)
-
-    def _confirmed(
-        self, partition: Partition, restored: Restored | None, claim: LogPosition
-    ) -> None:
-        if partition.claiming != claim.writer:
-            return
-        if restored is None:
-            self._lost(partition, EventStoreError("another process claimed it first"))
-        else:
-            session = Session(
-                epoch=claim.epoch,
-                writer=claim.writer,
-                claim_offset=claim.next_offset - 1,
-                completed=partition.completed,
-                doubted=partition.doubted,
-            )
-            partition.claimed(session, restored)
-
-    def _unconfirmed(
-        self, partition: Partition, claim: LogPosition, error: EventStoreError
-    ) -> None:
-        if partition.claiming == claim.writer:
-            self._lost(partition, error)
-
-    def _lost(self, partition: Partition, error: EventStoreError) -> None:
-        """No claim now: be passive, then try again, unless that cannot help."""
-        self._trouble.warn(f"no claim to {named(partition.key)}", error)
-        partition.restored = partition.claiming = None
-        partition.trouble = f"no claim to its partition: {error}"
-        partition.pause()
-        if isinstance(error, PERMANENT):
-            partition.refuse_waiting(error)
-        elif isinstance(error, UnreadablePartition):
-            for other in self._partitions.values():  # their turn to wait for the same server
-                if not other.serving:
-                    other.trouble = other.trouble or partition.trouble
-
-    def _renew_producer(self, why: str) -> None:
-        """Where nothing rests on a producer, another costs nothing, and may do better."""
-        if not any(each.session or each.claiming for each in self._partitions.values()):
-            self._transport.failure = self._transport.failure or why
+    # ending sessions
 
     def _lose_producer(self, why: str) -> None:
         """An error of the producer ends every session."""
@@ -379,7 +240,7 @@ class Writer:
             if partition.session is not None:
                 partition.session.doubt(f"the producer failed: {why}")
             elif partition.claiming is not None:
-                self._lost(partition, EventStoreError(f"the producer failed: {why}"))
+                self._claiming.lost(partition, EventStoreError(f"the producer failed: {why}"))
         self._transport.discard()
         for partition in self._partitions.values():
             if partition.phase is Phase.DOUBTING:
@@ -431,8 +292,7 @@ class Writer:
             partition.refuse_everything(self._closed())
         self._ended = True
         self._refuse_inbox()
-        self._restorer.stop()
-        self._jobs.put(None)
+        self._claiming.stop()
         if self._checkpointer is not None:
             self._checkpointer.close(CLOSING_SECONDS)
         if self._look_ups is not None:
@@ -454,10 +314,3 @@ class Writer:
 
     def _tell(self, call: Call) -> None:
         self._inbox.put(call)
-
-
-def _explained(partition: Partition, error: Exception) -> EventStoreError:
-    """The error as one of ours."""
-    if isinstance(error, EventStoreError):
-        return error
-    return UnreadablePartition(partition.key.topic, partition.key.partition, str(error))

@@ -134,7 +134,7 @@ def test_jobs_that_wait_when_the_store_is_closed_are_not_begun(
         for stream in STREAMS:
             answer(store, deposit(stream))
     store = opened(partitions=2)
-    helper = cast("Any", store)._writer._helper
+    helper = cast("Any", store)._writer._claiming._thread
     with locked(postgres):
         waiting_for_a_lock(store, deposit(STREAMS[0]))
         store.submit(deposit(STREAMS[1]))
