@@ -1,0 +1,53 @@
+"""Searches the large worlds, and prints what was found: ``python -m tests.model --seconds 600``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tests.model.mutants import BELTS, DEEP, MUTANTS, QUICK, Mutant
+from tests.model.search import Explored, explore
+from tests.model.world import World
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Search everything; 1: something was found that must not be."""
+    parser = argparse.ArgumentParser(prog="python -m tests.model", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=600.0, help="CPU seconds in all")
+    given = parser.parse_args(arguments)
+    worlds = (*QUICK, *DEEP)
+    left, wrong = float(given.seconds), 0
+    print("The protocol: nothing may go wrong.\n")  # noqa: T201
+    for number, bounds in enumerate(worlds):
+        found = explore(World(bounds), seconds=max(1.0, left / (len(worlds) - number)))
+        left -= found.seconds
+        wrong += found.violation is not None
+        _show(bounds.told(), found)
+    print("\nWithout an ingredient: the shortest way to what goes wrong.\n")  # noqa: T201
+    for mutant in MUTANTS:
+        wrong += _search(mutant)
+    print("\nWithout a belt: nothing goes wrong, within the bounds.\n")  # noqa: T201
+    for mutant in BELTS:
+        wrong += _search(replace(mutant, bounds=replace(mutant.bounds, writers=3)))
+    return 1 if wrong else 0
+
+
+def _search(mutant: Mutant) -> bool:
+    found = explore(mutant.world, seconds=60.0)
+    _show(mutant.name, found)
+    return found.violation != mutant.violation
+
+
+def _show(what: str, found: Explored) -> None:
+    outcome = found.violation or ("all of it" if found.complete else "not all of it")
+    print(  # noqa: T201
+        f"{what}: {found.states:,} states, {found.logs:,} logs, {found.depth} steps deep, "
+        f"{found.seconds:.1f} s: {outcome}",
+        flush=True,
+    )
+    for number, step in enumerate(found.trace, 1):
+        print(f"    {number:2}. {step}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())
