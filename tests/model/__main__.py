@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tests.model.mutants import BELTS, DEEP, MUTANTS, QUICK, Mutant
+from tests.model.mutants import ANY_1, BELTS, DEEP, MUTANTS, NEW_1, NEXT_1, QUICK, Mutant
 from tests.model.search import Explored, explore
 from tests.model.world import World
 
@@ -28,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wrong += _search(mutant)
     print("\nWithout a belt: nothing goes wrong, within the bounds.\n")  # noqa: T201
     for mutant in BELTS:
-        wrong += _search(replace(mutant, bounds=replace(mutant.bounds, writers=3)))
+        commands = (NEW_1, NEXT_1) if mutant.bounds.checkpoints else (ANY_1, ANY_1)
+        wrong += _search(replace(mutant, bounds=replace(mutant.bounds, commands=commands)))
     return 1 if wrong else 0
 
 
