@@ -21,7 +21,7 @@ help: ## show the verbs
 $(UV):
 	@test -n "$(PYTHON)" || { echo "expected Python 3.11 or later on PATH; found none: install it" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
 
 # What the demo needs; a subset of what development needs, so that the download is small.
 $(VENV)/.demo: requirements/demo.txt pyproject.toml | $(UV)
@@ -46,6 +46,7 @@ check: $(VENV)/.dev ## ruff, mypy, pyright, import-linter
 	@$(BIN)/mypy
 	@$(BIN)/pyright --warnings
 	@$(BIN)/lint-imports
+	@$(BIN)/pytest -q tests/test_public_names.py
 
 format: $(VENV)/.dev ## format and sort imports
 	@$(BIN)/ruff check --fix-only --select I .

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from eventstore.aggregates import Aggregate, check_aggregates
 from eventstore.defaults import PARTITIONS
-from eventstore.errors import ConfigurationError, StreamNotFound
+from eventstore.errors import ConfigurationError, EventStoreError, StreamNotFound
 from eventstore.events import Event
 from eventstore.kafka.reader import LogReader
 from eventstore.kafka.schemas import SCHEMAS_TOPIC, SchemaRegistry
@@ -23,6 +23,7 @@ from eventstore.postgres import address
 from eventstore.repository import Repository
 from eventstore.store import Recorded
 from foldlog import migrations
+from projections.errors import ProjectionError
 from projections.lag import Lag
 from projections.progress import Listener
 from projections.projection import AnyProjection
@@ -225,9 +226,18 @@ class App:
         Raises:
             ProjectionStopped: Some events could not be applied; everything else was.
             ProjectionChanged: A live generation was built by other code; rebuild it.
+            ExceptionGroup: More than one of these; the other read models are caught up.
         """
+        failed: list[Exception] = []
         for name in self.projections:
-            self.read_model(name).catch_up(listener)
+            try:
+                self.read_model(name).catch_up(listener)
+            except ProjectionError as error:
+                failed.append(error)
+        if len(failed) == 1:
+            raise failed[0]
+        if failed:
+            raise ExceptionGroup("read models that stopped", failed)
 
     def run(self, stop: threading.Event) -> None:
         """Follow the log into every read model until ``stop`` is set; end at a batch's end.
@@ -244,6 +254,9 @@ class App:
         def follow(model: ReadModel) -> None:
             try:
                 model.run(stop)
+            except (EventStoreError, ProjectionError) as error:
+                LOGGER.error("%s stopped: %s", model.projection.name, error)  # noqa: TRY400
+                failed.append(error)
             except Exception as error:
                 LOGGER.exception("%s stopped", model.projection.name)
                 failed.append(error)

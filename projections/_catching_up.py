@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from eventstore.errors import OffsetGone
 from eventstore.log import LogPosition
 from projections import defaults, positions
 from projections._setting import Setting, raise_stops
@@ -27,9 +28,13 @@ def catch_up(setting: Setting, generation: Generation, listener: Listener | None
 
     Raises:
         ProjectionStopped: Some events could not be applied; everything else was.
+        OffsetGone: The log ends before a position: it is not the log that was followed.
     """
     with setting.projector(generation) as (projector, log):
+        with setting.connect() as db:
+            before = positions.read(db, generation)
         ends = setting.ends(log)
+        _check_held(before, ends)
         waiting = _Waiting(setting, generation, ends)
         while waiting.left:
             stored = waiting.look()
@@ -42,6 +47,15 @@ def catch_up(setting: Setting, generation: Generation, listener: Listener | None
             elif waiting.left:
                 waiting.wait(log)
         raise_stops(projector)
+
+
+def _check_held(
+    before: Mapping[TopicPartition, Stored], ends: Mapping[TopicPartition, int]
+) -> None:
+    """A position, read before the ends were asked for, cannot be beyond them."""
+    for key, stored in before.items():
+        if stored.position.next_offset > ends[key]:
+            raise OffsetGone(*key, stored.position.next_offset, f"an end at {ends[key]}")
 
 
 def to_ends(

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import FrameType
 
 import click
-from rich.logging import RichHandler
 
 from foldlog.commands._addresses import data_option
 from foldlog.commands._application import app_option, opened
@@ -22,7 +21,8 @@ def run(app: str | None, data: Path | None) -> None:
     This process takes all partitions. SIGTERM or Ctrl-C ends it at the end of a batch, with 0;
     it ends with 1 if a read model stopped at an event that it could not apply.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler()])
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     stop = _until_told()
     with opened(app, data) as application:
         click.echo(f"Following the log into {', '.join(application.projections)}.", err=True)

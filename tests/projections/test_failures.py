@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -12,6 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from eventstore import Recorded
+from eventstore.errors import OffsetGone
+from eventstore.kafka.reader import PartitionBatch
+from eventstore.log import LogPosition
 from eventstore.postgres import address
 from projections import (
     DELETE,
@@ -24,6 +28,7 @@ from projections import (
     TransactionEnded,
     defaults,
     folded,
+    positions,
 )
 from projections._session import Session
 from projections.generations import Generation
@@ -419,3 +424,25 @@ def test_rows_that_several_partitions_share_are_right_when_projectors_work_at_on
         worker.join()
     wanted = sorted(tuple(row) for row in folded(HeldByDigit(), ledger.history()).values())
     assert found(ledger, "SELECT * FROM held ORDER BY digit") == wanted
+
+
+def test_a_position_that_somebody_else_moved_is_not_moved_again(ledger: Ledger) -> None:
+    generation = ledger.read_model(Balances()).prepare()
+    key = keys(ledger)[0]
+    with closing(address.connect(ledger.postgres)) as db:
+        held = positions.claim(db, generation, key, "me")
+        batch = PartitionBatch(*key, [], LogPosition(9, 1, bytes(8), 1), None)
+        stale = replace(held, position=LogPosition(5, 1, bytes(8), 1))
+        assert positions.move(db, generation, stale, batch) is None
+        assert positions.move(db, generation, held, batch) is not None
+
+
+def test_catching_up_on_a_log_that_ends_before_a_position_says_so(ledger: Ledger) -> None:
+    model = ledger.read_model(Balances())
+    open_accounts(ledger, 5)
+    model.catch_up()
+    with closing(address.connect(ledger.postgres)) as db:
+        db.execute("UPDATE foldlog.positions SET next_offset = next_offset + 100")
+        db.commit()
+    with pytest.raises(OffsetGone, match="an end at"):
+        model.catch_up()
