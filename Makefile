@@ -26,12 +26,12 @@ $(UV):
 # What the demo needs; a subset of what development needs, so that the download is small.
 $(VENV)/.demo: requirements/demo.txt pyproject.toml | $(UV)
 	@test -f $(VENV)/.dev || $(INSTALL) --require-hashes -r requirements/demo.txt
-	@$(INSTALL) --no-deps -e . 
+	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(UV)
 	@$(INSTALL) --require-hashes -r requirements/dev.txt
-	@$(INSTALL) --no-deps -e .
+	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo ## a million flight events through Kafka into PostgreSQL, checked
@@ -61,7 +61,7 @@ docs: $(VENV)/.dev ## the documentation, into docs/_build/html
 
 lock: | $(UV) ## lock all versions anew, with hashes
 	@$(LOCK) --all-extras --group dev --output-file requirements/dev.txt
-	@$(LOCK) --all-extras --constraint requirements/dev.txt --output-file requirements/demo.txt
+	@$(LOCK) --all-extras --group build --constraint requirements/dev.txt --output-file requirements/demo.txt
 
 wheel: $(VENV)/.dev ## the wheel, into dist/
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist .
