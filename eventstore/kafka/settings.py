@@ -60,8 +60,8 @@ CONSUMER: Final[Mapping[str, Any]] = {
 READING: Final[Mapping[Reading, Mapping[str, Any]]] = {
     "bulk": {
         "fetch.wait.max.ms": 100,
-        "fetch.max.bytes": 16_777_216,
-        "queued.max.messages.kbytes": 32_768,  # bounds the memory of a reader that is behind
+        "fetch.max.bytes": 4_194_304,
+        "queued.max.messages.kbytes": 8_192,  # bounds the memory of a reader that is behind
     },
     "single": {  # with these a read takes 0.3 to 1.5 ms; with waits of 10 ms, 11
         "fetch.wait.max.ms": 1,

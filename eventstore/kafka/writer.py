@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
+from eventstore.collector import uncollected
 from eventstore.defaults import CHECKPOINT_SECONDS, CONNECT_SECONDS
 from eventstore.errors import (
     EventStoreError,
@@ -121,7 +122,8 @@ class Writer:
         try:
             while not self._stopping:
                 self._take()
-                self._turn()
+                with uncollected():  # else a tenth of the time of bulk appends
+                    self._turn()
             self._finish()
         except BaseException as error:  # noqa: BLE001 - whoever waits or asks is told
             self._failure = error

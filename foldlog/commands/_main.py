@@ -8,6 +8,8 @@ from typing import Any, Final, NamedTuple, cast
 
 import click
 
+from foldlog.commands._memory import use_one_arena
+
 INTERRUPTED: Final = 130
 """The exit code after Ctrl-C, as shells have it."""
 
@@ -77,3 +79,4 @@ class _Lazy(click.Group):
 @click.version_option(package_name="foldlog")
 def main() -> None:
     """Event sourcing and CQRS on Apache Kafka and PostgreSQL."""
+    use_one_arena()
