@@ -16,7 +16,7 @@ from rich.console import Console
 from foldlog import progress
 from foldlog.app import App
 from foldlog.demo.flights import workers
-from foldlog.demo.flights.check import PUBLISHED_CANCELLATIONS, Checked, check
+from foldlog.demo.flights.check import PUBLISHED_CANCELLATIONS, Checked
 from foldlog.demo.flights.files import shipped_flights
 from foldlog.demo.flights.loader import Loaded, count_rows, load
 from foldlog.demo.flights.read_models import PunctualityByRoute
@@ -97,7 +97,7 @@ class Tour:
         """Compare every figure with the file; whether all are right."""
         started = time.perf_counter()
         refused = [(refusal.years, refusal.line) for refusal in self._loaded.refusals]
-        checked = check(self._app.engine, self._path, years=self._years, refused=refused)
+        checked = workers.checked(self._path, self._years, refused)
         self._tell_checked(checked, time.perf_counter() - started)
         return not checked.differences
 

@@ -1,4 +1,4 @@
-"""Brings the read models up to date in two processes, each taking one after the other.
+"""Brings the read models up to date in two processes, and checks them in another.
 
 A fold is Python, and a Python process computes on one core. The workers open the application at
 the addresses in the environment, as `foldlog run` on other machines would. They may be killed at
@@ -8,11 +8,14 @@ any point: rows and positions are committed together.
 import multiprocessing
 import queue
 import signal
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.context import SpawnProcess
 from multiprocessing.queues import Queue, SimpleQueue
+from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
+from foldlog.demo.flights.check import Checked, check
 from foldlog.demo.flights.errors import FlightsError
 from projections.progress import Listener, Progress
 
@@ -55,6 +58,20 @@ def catch_up(read_models: Sequence[str], listener: Listener) -> None:
         _check(workers)
     finally:
         _end(workers)
+
+
+def checked(path: Path, years: int, refused: Collection[tuple[int, int]]) -> Checked:
+    """`foldlog.demo.flights.check.check`, in a process whose memory goes back when it is done."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context) as pool:
+        return pool.submit(_compare, path, years, refused).result()
+
+
+def _compare(path: Path, years: int, refused: Collection[tuple[int, int]]) -> Checked:
+    from foldlog.demo.flights.app import app  # noqa: PLC0415 - in the worker only
+
+    with app:
+        return check(app.engine, path, years=years, refused=refused)
 
 
 def _end(workers: Sequence[SpawnProcess]) -> None:
