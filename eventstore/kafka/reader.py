@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from types import TracebackType
-from typing import Final, Self, TypeAlias, cast
+from typing import Final, Self, TypeAlias
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
@@ -196,14 +196,25 @@ class LogReader:
         where = TopicPartition(reading.topic, reading.partition)
         return self._consumer.get_watermark_offsets(where, cached=True)[1]
 
-    def _take(self, messages: Iterable[Message]) -> None:
-        for (is_error, *key), run in groupby(messages, _source):
-            reading = self._readings.get(cast("PartitionKey", tuple(key)))
-            if is_error:
-                for message in run:
-                    self._take_error(message)
-            elif reading is not None:
-                reading.take(run)
+    def _take(self, messages: Sequence[Message]) -> None:
+        """Take records by runs of one partition, then what is told of partitions.
+
+        An end that was met may be told before records that came after it: then it says nothing.
+        """
+        records = [message for message in messages if message.error() is None]
+        for partition, run in groupby(records, Message.partition):
+            for topic, of_topic in self._by_topic(run):
+                reading = self._readings.get((topic, partition or 0))
+                if reading is not None:
+                    reading.take(of_topic)
+        if len(records) < len(messages):
+            for message in messages:
+                self._take_error(message)
+
+    def _by_topic(self, run: Iterable[Message]) -> Iterable[tuple[str, Iterable[Message]]]:
+        if len(self._decoders) == 1:  # nearly always: no need to ask each record
+            return ((topic, run) for topic in self._decoders)
+        return groupby(run, _topic)
 
     def _take_error(self, message: Message) -> None:
         error = message.error()
@@ -232,9 +243,8 @@ class LogReader:
                 self._consumer.incremental_unassign([where])
 
 
-def _source(message: Message) -> tuple[bool, str | None, int | None]:
-    """Whether it tells of an error, and where it is from."""
-    return (message.error() is not None, message.topic(), message.partition())
+def _topic(message: Message) -> str:
+    return message.topic() or ""
 
 
 def _at(key: PartitionKey, position: LogPosition) -> TopicPartition:
