@@ -18,9 +18,9 @@ from psycopg.rows import TupleRow
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from eventstore._failpoints import reached
 from eventstore.postgres import address
 from projections import defaults
-from projections._failpoints import reached
 from projections.errors import TransactionEnded
 from projections.positions import APPLICATION
 

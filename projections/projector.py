@@ -17,13 +17,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
+from eventstore._failpoints import reached
 from eventstore.collector import uncollected
 from eventstore.errors import LogError
 from eventstore.events import Event
 from eventstore.log import LogPosition
 from eventstore.store import Recorded
 from projections import defaults, positions
-from projections._failpoints import reached
 from projections._session import Session, is_passing
 from projections.appliers import Applier, applier
 from projections.errors import LogChanged, ProjectorFenced, Stop, TransactionEnded

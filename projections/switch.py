@@ -17,8 +17,8 @@ import psycopg
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
+from eventstore._failpoints import reached
 from projections import defaults, generations, positions, views
-from projections._failpoints import reached
 from projections._session import is_passing
 from projections.errors import SwitchFailed
 from projections.generations import Generation

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from eventstore._failpoints import VARIABLE
 from eventstore.postgres import address
 from projections import RowProjection, folded
-from projections._failpoints import VARIABLE
 from tests.bank import AccountOpened, MoneyDeposited, MoneyWithdrawn
 from tests.projections import read_models
 from tests.projections.ledger import Ledger
