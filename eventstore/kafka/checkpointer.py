@@ -11,6 +11,7 @@ from typing import Final
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from eventstore._failpoints import reached
 from eventstore.errors import TopicRecreated
 from eventstore.kafka._trouble import Trouble, named
 from eventstore.postgres import address, checkpoints
@@ -75,11 +76,13 @@ class Checkpointer:
 
     def _write(self, checkpoint: Checkpoint) -> Stored:
         connection = self._opened()
+        reached("before_checkpoint")
         with connection.transaction():
             bound_locks(connection)
             if not self._moved(connection, checkpoint):
                 return Stored.FENCED  # nothing was written
             self._forget(connection)
+        reached("checkpoint_stored")
         return Stored.COMMITTED
 
     def _moved(self, connection: Connection[TupleRow], checkpoint: Checkpoint) -> bool:

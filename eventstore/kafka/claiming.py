@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
+from eventstore._failpoints import reached
 from eventstore.errors import (
     EventStoreError,
     OffsetGone,
@@ -137,6 +138,7 @@ class Claiming:
                 claim = LogPosition(offset + 1, epoch, writer, 1)
                 self._confirm(partition, restored, claim)
 
+        reached("before_claim")
         self._transport.claim(
             partition.key,
             epoch=epoch,
@@ -144,6 +146,7 @@ class Claiming:
             partitions=partition.partitions,
             claimed=claimed,
         )
+        reached("claim_sent")
 
     def _confirm(self, partition: Partition, restored: Restored, claim: LogPosition) -> None:
         partition.phase = Phase.CONFIRMING
@@ -170,6 +173,7 @@ class Claiming:
         if restored is None:
             self.lost(partition, EventStoreError("another process claimed it first"))
         else:
+            reached("claim_confirmed")
             session = Session(
                 epoch=claim.epoch,
                 writer=claim.writer,

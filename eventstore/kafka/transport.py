@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from eventstore._failpoints import reached
 from eventstore.kafka.records import Record, Report, claim_header, send_append, send_claim
 from eventstore.kafka.requests import AppendRequest
 from eventstore.kafka.session import Session
@@ -81,7 +82,9 @@ class Transport:
             self._unsent -= len(records)
             if not session.serving:
                 continue
+            reached("before_send")
             taken = send_append(self._opened(), key, request.append, records, report)
+            reached("after_send")
             session.outstanding += taken
             if taken < len(records):
                 session.doubt(f"the client took {taken} of {len(records)} records of an append")
@@ -135,6 +138,8 @@ class Transport:
         threads run, so that whoever was just answered would come in between each time.
         """
         reports = self._reports
+        if reports:
+            reached("acknowledged")
         while reports:
             session, error, offset = reports.popleft()
             if error is None:
