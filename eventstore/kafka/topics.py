@@ -6,7 +6,7 @@ where nothing is recorded, the topic's own claims tell the number.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -20,6 +20,7 @@ from eventstore.errors import (
 )
 from eventstore.kafka._admin import Admin, Described, TooFewBrokers
 from eventstore.kafka._claims import claimed_partitions
+from eventstore.kafka._commands import alter_topic, reassign
 from eventstore.kafka.settings import PRODUCER, KafkaSettings
 from eventstore.postgres.address import connect
 from eventstore.postgres.topics import RecordedTopic, record_topic, recorded_topic
@@ -58,6 +59,33 @@ class TopicInfo(NamedTuple):
     topic: str
     topic_id: str
     partitions: int
+
+
+class Unmet(NamedTuple):
+    """A setting of a topic that is not as ours are."""
+
+    setting: str
+    expected: str
+    found: str
+
+
+def config_of(durability: Durability) -> dict[str, str]:
+    """The settings that a topic is made with."""
+    return {**CONFIG, "min.insync.replicas": str(IN_SYNC[durability])}
+
+
+def unmet(found: Mapping[str, str], durability: Durability) -> Iterator[Unmet]:
+    """Which of a topic's effective settings are not as ours, the `HARMLESS` among them."""
+    for setting, expected in config_of(durability).items():
+        value = found.get(setting, "")
+        if value == expected:
+            continue
+        if setting == "min.insync.replicas" and int(value) >= int(expected):
+            continue
+        yield Unmet(setting, expected, value)
+    least = PRODUCER["message.max.bytes"]
+    if int(found[MESSAGE_BYTES]) < least:
+        yield Unmet(MESSAGE_BYTES, str(least), found[MESSAGE_BYTES])
 
 
 class Topics:
@@ -131,20 +159,18 @@ class Topics:
         return [self._plan(topic, number) for topic, number in topics.items()]
 
     def _plan(self, topic: str, partitions: int | None) -> str:
-        config = " ".join(f"--config {name}={value}" for name, value in self._config().items())
+        settings = config_of(self._durability)
+        config = " ".join(f"--config {name}={value}" for name, value in settings.items())
         return (
             f"kafka-topics.sh --bootstrap-server {self._settings.bootstrap} --create "
             f"--if-not-exists --topic {topic} --partitions {partitions or self._partitions} "
             f"--replication-factor {REPLICAS[self._durability]} {config}"
         )
 
-    def _config(self) -> dict[str, str]:
-        return {**CONFIG, "min.insync.replicas": str(IN_SYNC[self._durability])}
-
     def _create(self, topic: str, partitions: int) -> None:
         replicas = REPLICAS[self._durability]
         try:
-            self._admin.create(topic, partitions, replicas, self._config())
+            self._admin.create(topic, partitions, replicas, config_of(self._durability))
         except TooFewBrokers:
             raise ConfigurationError(
                 f"expected {replicas} brokers to keep topic {topic!r}; found fewer at "
@@ -174,30 +200,15 @@ class Topics:
                 "replicas",
                 f"at least {needed}",
                 str(described.replicas),
-                f"kafka-reassign-partitions.sh --bootstrap-server {self._settings.bootstrap} "
-                "--reassignment-json-file MORE-REPLICAS.json --execute (or accept it: "
+                f"{reassign(self._settings.bootstrap, 'MORE-REPLICAS.json')} (or accept it: "
                 "FOLDLOG_DURABILITY=single)",
             )
 
     def _check_config(self, topic: str) -> None:
-        found = self._admin.config(topic)
-        for setting, expected in self._config().items():
-            value = found.get(setting, "")
-            if setting in HARMLESS or value == expected:
-                continue
-            if setting == "min.insync.replicas" and int(value) >= int(expected):
-                continue
-            raise self._unsafe(topic, setting, expected, value)
-        if int(found[MESSAGE_BYTES]) < PRODUCER["message.max.bytes"]:
-            least = str(PRODUCER["message.max.bytes"])
-            raise self._unsafe(topic, MESSAGE_BYTES, least, found[MESSAGE_BYTES])
-
-    def _unsafe(self, topic: str, setting: str, expected: str, found: str) -> UnsafeTopic:
-        command = (
-            f"kafka-configs.sh --bootstrap-server {self._settings.bootstrap} --alter "
-            f"--entity-type topics --entity-name {topic} --add-config {setting}={expected}"
-        )
-        return UnsafeTopic(topic, setting, expected, found, command)
+        for each in unmet(self._admin.config(topic), self._durability):
+            if each.setting not in HARMLESS:
+                command = alter_topic(self._settings.bootstrap, topic, each.setting, each.expected)
+                raise UnsafeTopic(topic, *each, command)
 
     def _recorded(self, topic: str) -> RecordedTopic | None:
         if self._postgres is None:
