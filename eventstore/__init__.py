@@ -14,6 +14,7 @@ from eventstore.errors import (
     EncodingError,
     EventStoreError,
     InvalidAppend,
+    InvalidMetadata,
     InvalidStreamId,
     StoreClosed,
     StreamNotFound,
@@ -23,6 +24,7 @@ from eventstore.errors import (
 )
 from eventstore.events import Event
 from eventstore.memory import MemoryEventStore
+from eventstore.metadata import Metadata
 from eventstore.repository import Repository
 from eventstore.store import (
     ANY,
@@ -55,8 +57,10 @@ __all__ = [
     "ExpectedVersion",
     "Head",
     "InvalidAppend",
+    "InvalidMetadata",
     "InvalidStreamId",
     "MemoryEventStore",
+    "Metadata",
     "Position",
     "Recorded",
     "Repository",

@@ -14,8 +14,22 @@ EVENTS_PER_APPEND: Final = 1_000
 BYTES_PER_APPEND: Final = 900_000
 """Bytes of one append's records at most: below the client's 1,000,000 per message."""
 
+BYTES_OF_METADATA: Final = 4_096
+"""Bytes of an append's metadata at most, as headers: each of its events carries them."""
+
 APPENDS_IN_FLIGHT: Final = 512
 """Appends submitted and not yet answered, per store: `submit` blocks at this number."""
+
+ANSWER_SECONDS: Final = 30.0
+"""Seconds until an append that nobody could answer is told to be of unknown outcome; longer than
+a writer that was killed needs to be replaced (12)."""
+
+REQUESTS_QUEUED: Final = 4_096
+"""Requests of other processes that a writer holds unanswered, per topic; more get `Busy`. Eight
+processes can have all their appends in flight at one writer."""
+
+REQUESTS_KEPT_SECONDS: Final = 3_600
+"""Seconds that request and reply topics keep their records: far beyond any deadline."""
 
 HEADS_CACHED: Final = 200_000
 """Heads, and as many append ids, that a writer keeps in memory per topic, divided among its

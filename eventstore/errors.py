@@ -6,13 +6,16 @@ EventStoreError
 │   └── UnknownEventName        the log holds an event that no class here is named for
 ├── InvalidStreamId             a stream id that cannot be a Kafka key and a PostgreSQL text
 ├── InvalidAppend               an append that contradicts itself
+├── InvalidMetadata             metadata that is not text, or too large
 ├── AppendTooLarge              an append over its bounds; final
 ├── AppendError                 an append that was not acknowledged
 │   ├── ConcurrencyError        the stream has moved on; final
 │   ├── VersionAhead            the stream has not come that far; not final
 │   ├── AppendIdReused          its append id belongs to another stream's append; final
 │   ├── DeliveryFailed          the broker refused its records, twice
+│   ├── Busy                    the writer's queue is full; not final
 │   └── UnknownOutcome          the log alone knows; repeat the append id
+│       └── NoWriter            no process writes to the topic
 ├── StreamNotFound              no event was ever appended to this stream
 ├── EncodingError               an event does not fit its Avro schema
 ├── DecodingError               bytes that are not what their schema says
@@ -83,6 +86,14 @@ class InvalidAppend(EventStoreError, ValueError):
     def __init__(self, stream: str, found: str, advice: str) -> None:
         self.stream = stream
         super().__init__(f"the append to {stream!r} is not well formed: {found}; {advice}")
+
+
+class InvalidMetadata(EventStoreError, ValueError):
+    """Metadata that is not text, or too large; nothing was sent."""
+
+    def __init__(self, expected: str, found: str, advice: str) -> None:
+        self.expected, self.found = expected, found
+        super().__init__(f"metadata: expected {expected}; found {found}: {advice}")
 
 
 class AppendTooLarge(EventStoreError):
@@ -167,6 +178,32 @@ class UnknownOutcome(AppendError):
             append_id,
             f"expected an acknowledgement of append {append_id} to {stream!r}; found {why}: "
             "repeat it with the same append id to learn its outcome",
+        )
+
+
+class NoWriter(UnknownOutcome):
+    """Nobody answered, and no process is a writer of the topic; repeating the append id tells."""
+
+    def __init__(self, stream: str, append_id: UUID, topic: str, seconds: float) -> None:
+        self.topic, self.seconds = topic, seconds
+        super().__init__(
+            stream,
+            append_id,
+            f"no answer within {seconds:g} s, and no process that writes to topic {topic!r}; "
+            "start one, as by `foldlog writers`",
+        )
+
+
+class Busy(AppendError):
+    """The writer of the stream's partition has too many requests waiting. Not final."""
+
+    def __init__(self, stream: str, append_id: UUID, waiting: int) -> None:
+        self.waiting = waiting
+        super().__init__(
+            stream,
+            append_id,
+            f"expected the writer of {stream!r} to have room; found {waiting} requests waiting: "
+            "repeat it a little later, with the same append id, or send less at once",
         )
 
 

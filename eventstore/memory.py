@@ -22,6 +22,7 @@ from eventstore.errors import (
     VersionAhead,
 )
 from eventstore.events import Event
+from eventstore.metadata import size_of
 from eventstore.store import (
     Append,
     Appended,
@@ -117,9 +118,9 @@ class MemoryEventStore:
             raise AppendTooLarge(
                 append.stream, len(append.events), self._events_per_append, "events"
             )
-        key = len(append.stream.encode())
+        beside = len(append.stream.encode()) + BYTES_PER_EVENT + size_of(append.metadata)
         bodies = [event.codec.encode(event) for event in append.events]
-        size = sum(key + len(body) + BYTES_PER_EVENT for body in bodies)
+        size = sum(beside + len(body) for body in bodies)
         if size > self._bytes_per_append:
             raise AppendTooLarge(append.stream, size, self._bytes_per_append, "bytes")
         pairs = zip(append.events, bodies, strict=True)
@@ -141,6 +142,7 @@ class MemoryEventStore:
                 append=append.append_id.bytes,
                 index=index,
                 count=len(events),
+                metadata=append.metadata,
             )
             for index, (event, happened) in enumerate(zip(events, times, strict=True))
         )

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 from eventstore.errors import InvalidAppend, InvalidStreamId
 from eventstore.events import Event
+from eventstore.metadata import Metadata
 
 E = TypeVar("E", bound=Event, covariant=True)  # noqa: PLC0105 - shown in every signature
 
@@ -48,6 +49,8 @@ class Recorded(NamedTuple, Generic[E]):
     """The event's place within its append, from 0."""
     count: int  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
     """The number of events in its append."""
+    metadata: Metadata | None = None
+    """What its append carried beside its events; None: nothing."""
 
     @property
     def at(self) -> datetime:
@@ -123,6 +126,8 @@ class Append:
     append_id: UUID = field(default_factory=uuid4)
     first_try: bool = False
     """The id was made for this very call, so that it cannot have been applied before."""
+    metadata: Metadata | None = None
+    """What travels beside its events, on each of them."""
 
     def __post_init__(self) -> None:
         check_stream_id(self.stream)
@@ -138,6 +143,8 @@ class Append:
             raise InvalidAppend(
                 self.stream, "a time is not one of 64 bits", "give microseconds since 1970"
             )
+        if self.metadata is not None and not self.metadata.headers():
+            object.__setattr__(self, "metadata", None)  # as a log would give it back
         number = expected_number(self.expected)
         if number is not None and number < 0:
             raise InvalidAppend(

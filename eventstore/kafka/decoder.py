@@ -16,7 +16,8 @@ from eventstore.errors import (
     UnknownEventName,
 )
 from eventstore.events import Event
-from eventstore.kafka.messages import PREFIX, LogRecord, RegisteredSchema, Schemas
+from eventstore.kafka.header import AmongOthers
+from eventstore.kafka.messages import PREFIX, LogRecord, RegisteredSchema, Schemas, metadata_of
 from eventstore.store import Recorded
 
 Bodies: TypeAlias = Sequence[bytes]
@@ -157,6 +158,7 @@ def _recorded(
     }
     recorded: list[Recorded[Event]] = []
     add = recorded.append
+    fields: tuple[Any, ...]
     for offset, header, message in records:
         _, _, index, count, _, _, version, time, _, _, append, fingerprint = header
         if fingerprint not in sources:
@@ -166,7 +168,21 @@ def _recorded(
         except UnicodeDecodeError as error:
             raise _Undecodable(offset, f"its key is not UTF-8: {error.reason}") from error
         event = next(sources[fingerprint])
-        fields = (event, stream, version, time, topic, partition, offset, append, index, count)
+        fields = (
+            event,
+            stream,
+            version,
+            time,
+            topic,
+            partition,
+            offset,
+            append,
+            index,
+            count,
+            None,
+        )
+        if header.__class__ is AmongOthers:  # hardly ever
+            fields = (*fields[:-1], metadata_of(message))
         add(_new(Recorded, fields))
     return recorded
 

@@ -58,6 +58,12 @@ class Header(NamedTuple):
     """8 bytes of the SHA-256 of the event's full canonical schema."""
 
 
+class AmongOthers(Header):
+    """The header of a record that has further headers, which may carry its event's metadata."""
+
+    __slots__ = ()
+
+
 # A third quicker than the class itself, once for each record that is read.
 _new: Callable[[Any, Any], Header] = vars(tuple)["__new__"]
 
@@ -74,3 +80,8 @@ def unpack(data: bytes) -> Header:
         struct.error: There are not 74 bytes.
     """
     return _new(Header, STRUCT.unpack(data))
+
+
+def unpack_among_others(data: bytes) -> Header:
+    """As `unpack`, of a record with further headers."""
+    return _new(AmongOthers, STRUCT.unpack(data))

@@ -6,14 +6,15 @@ is for the reader's rule to say, by its header alone.
 """
 
 import struct
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias, cast
 from uuid import UUID
 
 from confluent_kafka import Message
 
 from eventstore.errors import UnknownRecord
 from eventstore.events import Event
-from eventstore.kafka.header import HEADER, KNOWN, SIZE, Header, unpack
+from eventstore.kafka.header import HEADER, KNOWN, SIZE, Header, unpack, unpack_among_others
+from eventstore.metadata import Metadata
 
 PREFIX: Final = struct.Struct(">BI")
 """The five bytes before the Avro body: zero, and the schema's id."""
@@ -81,7 +82,7 @@ def _header_among(headers: list[tuple[str, bytes | None]], message: Message) -> 
         return None
     value = values[0]
     if len(values) == 1 and value is not None and value[:2] in KNOWN and len(value) == SIZE:
-        return unpack(value)
+        return unpack_among_others(value)
     raise _unknown(message, values)
 
 
@@ -96,6 +97,12 @@ def _unknown(message: Message, values: list[bytes | None]) -> UnknownRecord:
     return UnknownRecord(
         message.topic() or "", message.partition() or 0, message.offset() or 0, found
     )
+
+
+def metadata_of(message: Message) -> Metadata | None:
+    """What the message's further headers carry; None: nothing of it."""
+    headers = cast("list[tuple[str, bytes | None]] | None", message.headers())
+    return Metadata.from_headers(headers or ())
 
 
 def event_id(header: Header) -> str:

@@ -10,7 +10,7 @@ from confluent_kafka import Message, murmur2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore import Event
+from eventstore import Event, Metadata
 from eventstore.errors import SchemaNotFound, UndecodableEvent, UnknownRecord
 from eventstore.kafka.decoder import Decoder
 from eventstore.kafka.header import HEADER, STRUCT, Header, Kind, pack, unpack
@@ -150,6 +150,19 @@ def test_events_come_back_in_order_with_where_and_when_they_happened() -> None:
         events[1], "alice", 1, 5, "accounts", 0, 4, APPEND.bytes, index=1, count=3
     )
     assert type(recorded[1]) is Recorded
+
+
+def test_an_event_with_further_headers_has_its_metadata_and_the_others_have_none() -> None:
+    first = record(AccountOpened(owner="Alice"), 3)
+    metadata = Metadata(correlation_id="order 7", user={"name": "Zoë"})
+    packed = pack(header(MoneyDeposited(amount=1)))
+    value = Encoder(REGISTRY).encode(MoneyDeposited(amount=1))
+    beside = message(value, [(HEADER, packed), *metadata.headers()])
+    found = header_of(beside)
+    assert found is not None
+    assert found == unpack(packed)
+    recorded = Decoder(BANK, REGISTRY).decode("accounts", 0, [first, (4, found, beside), first])
+    assert [each.metadata for each in recorded] == [None, metadata, None]
 
 
 def test_events_that_are_not_wanted_are_not_decoded() -> None:
