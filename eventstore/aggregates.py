@@ -12,8 +12,10 @@ import types
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any, ClassVar, Final, Generic, TypeVar
+from uuid import UUID
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
@@ -22,6 +24,12 @@ from eventstore.events import Event, check_names
 from eventstore.store import EPOCH, MICROSECOND, Recorded, check_stream_id
 
 E = TypeVar("E", bound=Event)
+A = TypeVar("A", bound="Aggregate[Any]")
+
+UNCHANGING: Final = frozenset(
+    {bool, bytes, date, datetime, Decimal, float, int, str, timedelta, UUID, type(None)}
+)
+"""Types whose values can be shared: nobody can change them."""
 
 TOPIC_NAME: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 TOOLKITS_OWN: Final = re.compile(r"foldlog\.schemas|.*\.(requests|replies)")
@@ -34,6 +42,9 @@ class Aggregate(ABC, Generic[E]):
     The type in brackets is the union of its events; the topic keeps their streams. Annotated
     fields, each with a default, are the state: every value set is validated as its annotation
     says (ValidationError), and each instance has a copy of the defaults of its own.
+
+    ``state_version`` is for states that are stored: raise it where `apply` comes to mean
+    something else in a way that its code does not show, so that they are made anew.
 
     Raises (where the class is defined):
         DefinitionError: The topic is not a name for Kafka, the union is not one of event
@@ -50,6 +61,8 @@ class Aggregate(ABC, Generic[E]):
     """The Kafka topic that keeps the streams of this type."""
     event_types: ClassVar[tuple[type[Event], ...]]
     """The event classes of its union, in their order."""
+    state_version: ClassVar[int]
+    """The user's own count of what `apply` means, for stored states."""
     _validators: ClassVar[Mapping[str, Callable[[Any], Any]]]
     _shared: ClassVar[Mapping[str, Any]]
     _copied: ClassVar[Mapping[str, Any]]
@@ -59,7 +72,7 @@ class Aggregate(ABC, Generic[E]):
     _pending: list[E]
     _times: list[int]
 
-    def __init_subclass__(cls, *, topic: str, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, topic: str, state_version: int = 1, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if not TOPIC_NAME.fullmatch(topic):
             raise DefinitionError(
@@ -72,6 +85,7 @@ class Aggregate(ABC, Generic[E]):
                 "the toolkit uses itself: take another name"
             )
         cls.topic = topic
+        cls.state_version = state_version
         cls.event_types = _event_types(cls)
         check_names(cls.event_types)
         cls._validators, defaults = _fields(cls)
@@ -145,18 +159,7 @@ class Aggregate(ABC, Generic[E]):
         Forgets what is pending.
         """
         self._reset()
-        version = 0
-        for version, recorded in enumerate(history, 1):  # noqa: B007 - the last one counts
-            try:
-                self.apply(recorded.event)
-            except Exception as error:
-                error.add_note(
-                    f"while applying {recorded.event.event_name}, version {recorded.version} of "
-                    f"{recorded.stream!r}, at {recorded.topic}[{recorded.partition}]"
-                    f"@{recorded.offset}: `apply` must accept whatever happened"
-                )
-                raise
-        object.__setattr__(self, "_version", version)
+        fold(self, history)
 
     def advance(self, count: int) -> None:
         """The first ``count`` pending events are appended: they are part of the version now."""
@@ -201,6 +204,55 @@ class Aggregate(ABC, Generic[E]):
         if at.utcoffset() is None:
             raise InvalidAppend(self._id, "its time has no time zone", "give an aware datetime")
         return (at - EPOCH) // MICROSECOND
+
+
+def fold(aggregate: Aggregate[Any], history: Iterable[Recorded[Any]]) -> None:
+    """Apply the events that follow those which the aggregate holds; its version moves with them."""
+    version, apply = aggregate.version, aggregate.apply
+    for recorded in history:
+        try:
+            apply(recorded.event)
+        except Exception as error:
+            error.add_note(
+                f"while applying {recorded.event.event_name}, version {recorded.version} of "
+                f"{recorded.stream!r}, at {recorded.topic}[{recorded.partition}]"
+                f"@{recorded.offset}: `apply` must accept whatever happened"
+            )
+            raise
+        version += 1
+    object.__setattr__(aggregate, "_version", version)
+
+
+def restore(aggregate: Aggregate[Any], version: int, state: Mapping[str, Any]) -> None:
+    """Give a new aggregate the values of its fields, as the first ``version`` events leave them."""
+    vars(aggregate).update(state)
+    object.__setattr__(aggregate, "_version", version)
+
+
+def copied(aggregate: A) -> A:
+    """Another of the same id, version and state; they share nothing that can be changed."""
+    copy_of = type(aggregate)(aggregate.id)
+    state = vars(copy_of)
+    changeable: dict[str, Any] = {}
+    for name, value in vars(aggregate).items():
+        if type(value) in UNCHANGING:
+            state[name] = value
+        else:
+            changeable[name] = value
+    if changeable:
+        state.update(copy.deepcopy(changeable))
+    object.__setattr__(copy_of, "_version", aggregate.version)
+    return copy_of
+
+
+def field_types(cls: type[Aggregate[Any]]) -> dict[str, Any]:
+    """The annotations of the fields, inherited ones first."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    return {
+        name: hints[name]
+        for name in _field_names(cls)
+        if not (typing.get_origin(hints[name]) is ClassVar or hints[name] is ClassVar)
+    }
 
 
 def check_aggregates(aggregates: Iterable[type[Aggregate[Any]]]) -> None:
@@ -254,16 +306,14 @@ def _fields(cls: type[Aggregate[Any]]) -> tuple[dict[str, Callable[[Any], Any]],
     validators: dict[str, Callable[[Any], Any]] = {}
     defaults: dict[str, Any] = {}
     try:
-        hints = typing.get_type_hints(cls, include_extras=True)
+        hints = field_types(cls)
     except NameError as error:
         raise DefinitionError(
             f"aggregate {cls.__name__}: expected types that are known where the class is "
             f"defined; found {error.name!r}: define it above"
         ) from None
-    for name in _field_names(cls):
-        if typing.get_origin(hints[name]) is ClassVar or hints[name] is ClassVar:
-            continue
-        validators[name], defaults[name] = _field(cls, name, hints[name])
+    for name, hint in hints.items():
+        validators[name], defaults[name] = _field(cls, name, hint)
     return validators, defaults
 
 
