@@ -1,4 +1,4 @@
-"""The broker: Apache Kafka, unmodified, one node that is broker and controller, in KRaft mode."""
+"""The broker: Apache Kafka, unmodified, each node both broker and controller, in KRaft mode."""
 
 import base64
 import shutil
@@ -6,7 +6,7 @@ import signal
 import socket
 import struct
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from foldlog.embedded._folder import marker
@@ -21,13 +21,13 @@ _LOGGING = Path(__file__).with_name("log4j2.properties")
 _PROPERTIES_NAME = "server.properties"
 _LOGGING_NAME = "log4j2.properties"
 
-# For one node, development and tests: nothing waits for replicas or for more members, and
-# internal topics are small. A broker that was killed may register again once its session is over:
-# 9 s by default. Topics of events carry their own settings.
+# For development and tests: no group waits for more members, and internal topics are small. A
+# broker that was killed may register again once its session is over: 9 s by default. Topics of
+# events carry their own settings.
 _PROPERTIES = """\
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller_port}
+node.id={node}
+controller.quorum.voters={voters}
 listeners=PLAINTEXT://127.0.0.1:{kafka_port},CONTROLLER://127.0.0.1:{controller_port}
 advertised.listeners=PLAINTEXT://127.0.0.1:{kafka_port}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
@@ -35,14 +35,14 @@ controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={log_dirs}
 auto.create.topics.enable=false
-default.replication.factor=1
-offsets.topic.replication.factor=1
+default.replication.factor={replicas}
+offsets.topic.replication.factor={replicas}
 offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor={replicas}
+transaction.state.log.min.isr={in_sync}
 transaction.state.log.num.partitions=4
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.replication.factor={replicas}
+share.coordinator.state.topic.min.isr={in_sync}
 share.coordinator.state.topic.num.partitions=4
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
@@ -70,20 +70,18 @@ class Kafka:
             new = self._data.with_suffix(".new")
             shutil.rmtree(new, ignore_errors=True)
             self._write_properties(new.name)
-            cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().strip("=")
-            arguments = ("format", f"-t={cluster}", "-c", _PROPERTIES_NAME)
-            run(self._java("kafka.tools.StorageTool", *arguments))
+            run(self._java(*formatting()))
             new.rename(self._data)
         self._write_properties(self._data.name)
 
     def command(self) -> Command:
         """The broker itself."""
-        return self._java("kafka.Kafka", _PROPERTIES_NAME)
+        return self._java(*SERVING)
 
     def answer(self) -> str | None:
         """The version once the broker answers with itself as a member of its cluster."""
         try:
-            brokers = _count_brokers(self._plan.kafka_port)
+            brokers = count_brokers(self._plan.kafka_port)
         except OSError:
             return None
         return KAFKA_VERSION if brokers else None
@@ -92,28 +90,62 @@ class Kafka:
         """Nothing is left."""
 
     def _write_properties(self, log_dirs: str) -> None:
-        text = _PROPERTIES.format(
-            kafka_port=self._plan.kafka_port,
-            controller_port=self._plan.controller_port,
-            log_dirs=log_dirs,
+        plan = self._plan
+        ports = [plan.controller_port]
+        write_settings(
+            plan.data, node=1, port=plan.kafka_port, controller_ports=ports, log_dirs=log_dirs
         )
-        (self._plan.data / _PROPERTIES_NAME).write_text(text, encoding="ascii")
-        shutil.copyfile(_LOGGING, self._plan.data / _LOGGING_NAME)
 
     def _java(self, *arguments: str) -> Command:
-        class_path = ":".join(str(jar) for jar in self._plan.jars)
-        options = [
-            "-Xmx512m",
-            "-XX:+UseSerialGC",
-            "-XX:+ExitOnOutOfMemoryError",
-            "-Djava.awt.headless=true",
-            f"-Dlog4j2.configurationFile={_LOGGING_NAME}",
-            f"-Dfoldlog={marker(self._plan.data)}",
-        ]
-        return Command([str(self._plan.java), *options, "-cp", class_path, *arguments])
+        plan = self._plan
+        return Command(java_command(plan.java, plan.jars, marker(plan.data), *arguments))
 
 
-def _count_brokers(port: int) -> int:
+SERVING = ("kafka.Kafka", _PROPERTIES_NAME)
+"""What Java runs to serve."""
+
+
+def formatting() -> tuple[str, ...]:
+    """What Java runs to format the log folder of a new cluster."""
+    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().strip("=")
+    return ("kafka.tools.StorageTool", "format", f"-t={cluster}", "-c", _PROPERTIES_NAME)
+
+
+def write_settings(
+    folder: Path, *, node: int, port: int, controller_ports: Sequence[int], log_dirs: str
+) -> None:
+    """Write what one node reads when it starts, into the folder where it stands.
+
+    The nodes of a cluster are numbered from 1; ``controller_ports`` has one for each of them.
+    """
+    voters = enumerate(controller_ports, 1)
+    text = _PROPERTIES.format(
+        node=node,
+        kafka_port=port,
+        controller_port=controller_ports[node - 1],
+        voters=",".join(f"{each}@127.0.0.1:{its_port}" for each, its_port in voters),
+        replicas=len(controller_ports),
+        in_sync=max(1, len(controller_ports) - 1),
+        log_dirs=log_dirs,
+    )
+    (folder / _PROPERTIES_NAME).write_text(text, encoding="ascii")
+    shutil.copyfile(_LOGGING, folder / _LOGGING_NAME)
+
+
+def java_command(java: Path, jars: Sequence[Path], mark: str, *arguments: str) -> list[str]:
+    """Java with Kafka's jars; ``mark`` stands on the command line, to find the process by."""
+    options = [
+        "-Xmx512m",
+        "-XX:+UseSerialGC",
+        "-XX:+ExitOnOutOfMemoryError",
+        "-Djava.awt.headless=true",
+        f"-Dlog4j2.configurationFile={_LOGGING_NAME}",
+        f"-Dfoldlog={mark}",
+    ]
+    return [str(java), *options, "-cp", ":".join(str(jar) for jar in jars), *arguments]
+
+
+def count_brokers(port: int) -> int:
     """Ask for the cluster's metadata without topics (request 3, version 1), count its brokers."""
     request = struct.pack(">hhihi", 3, 1, 1, -1, 0)
     with socket.create_connection(("127.0.0.1", port), timeout=5) as link:
