@@ -37,6 +37,24 @@ partitions; older ones are looked up in PostgreSQL. What no checkpoint holds yet
 this, so without PostgreSQL everything is. A partition that is only read keeps this many by
 itself, then begins again from a checkpoint that has moved."""
 
+AGGREGATES_CACHED: Final = 10_000
+"""Aggregates whose state a repository keeps in memory, the last used: some 10 MB of small ones.
+A load of one of these reads its stream's head, and no event that it has seen."""
+
+EVENTS_NOTED: Final = 100
+"""Events of a stream that were submitted and acknowledged, and are kept until its next load folds
+them; after more, that load reads them from the log."""
+
+EVENTS_PER_STATE: Final = 50
+"""Events by which a stream moves on before its state is stored anew in PostgreSQL: reading so many
+back from the log takes about as long as looking a state up and reading what follows it."""
+
+STATES_SECONDS: Final = 1.0
+"""Seconds between two writes of states to PostgreSQL, all that came meanwhile in one statement."""
+
+STATES_WAITING: Final = 10_000
+"""States that wait to be stored, at most: beyond it they are not stored, and made again later."""
+
 CHECKPOINT_SECONDS: Final = 1.0
 """Seconds between two checkpoints of a partition that is being written."""
 

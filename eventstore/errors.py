@@ -17,6 +17,8 @@ EventStoreError
 │   └── UnknownOutcome          the log alone knows; repeat the append id
 │       └── NoWriter            no process writes to the topic
 ├── StreamNotFound              no event was ever appended to this stream
+├── PastNotFound                the stream has no such version, or had no event by that time
+├── UnstorableState             a state that would not come back from JSON as it is
 ├── EncodingError               an event does not fit its Avro schema
 ├── DecodingError               bytes that are not what their schema says
 ├── ConfigurationError          an address or a setting is missing or refused
@@ -36,6 +38,7 @@ EventStoreError
 └── StoreClosed                 the store was closed, or its writer has failed
 """
 
+from datetime import datetime
 from uuid import UUID
 
 
@@ -215,6 +218,33 @@ class StreamNotFound(EventStoreError, LookupError):
         super().__init__(
             f"expected a stream {stream!r} in topic {topic!r}; found no event of it: "
             "check the id, or create the aggregate"
+        )
+
+
+class PastNotFound(EventStoreError, LookupError):
+    """The stream has not come to the version asked for, or had no event at the time asked for."""
+
+    def __init__(self, topic: str, stream: str, asked: int | datetime, version: int) -> None:
+        self.topic, self.stream, self.asked, self.version = topic, stream, asked, version
+        if isinstance(asked, datetime):
+            expected = f"an event at or before {asked.isoformat()}"
+            found, advice = "its first event later", "ask for a later time"
+        else:
+            expected = f"version {asked}"
+            found, advice = f"version {version}", f"ask for one from 1 to {version}"
+        super().__init__(
+            f"expected {expected} of stream {stream!r} in topic {topic!r}; found {found}: {advice}"
+        )
+
+
+class UnstorableState(EventStoreError):
+    """A state that would not come back from JSON as it is; it is made from the log instead."""
+
+    def __init__(self, aggregate: str, why: str) -> None:
+        self.aggregate, self.why = aggregate, why
+        super().__init__(
+            f"expected the state of {aggregate} to come back from JSON as it is; found {why}: "
+            "states of it are not stored, and each load reads its events"
         )
 
 

@@ -3,11 +3,15 @@
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
 from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid4
 
+from eventstore._loading import Loader
 from eventstore.aggregates import Aggregate
-from eventstore.errors import ConcurrencyError, StreamNotFound
+from eventstore.errors import ConcurrencyError
+from eventstore.state_store import StateStore
 from eventstore.store import NO_STREAM, Append, Appended, EventStore
 
 A = TypeVar("A", bound=Aggregate[Any])
@@ -21,31 +25,41 @@ class Repository(Generic[A]):
     given, a repeated call appends nothing and gets the first answer; give one to whatever may
     be sent twice.
 
+    The aggregates last used are kept in memory, so that a load reads no event it has seen; with
+    ``states``, those of long streams are in PostgreSQL too.
+
     Errors of an append, wherever one is made:
         ConcurrencyError: The stream has moved on; final.
         AppendTooLarge, EncodingError: It can never be appended; final.
         UnknownOutcome, VersionAhead: Not known; the error's ``append_id``, repeated, tells.
     """
 
-    def __init__(self, store: EventStore, aggregate_type: type[A]) -> None:
+    def __init__(
+        self, store: EventStore, aggregate_type: type[A], *, states: StateStore | None = None
+    ) -> None:
         self._store = store
         self._type = aggregate_type
+        self._loader = Loader(store, aggregate_type, states)
 
     def __repr__(self) -> str:
         return f"Repository({self._type.__name__}, topic={self._type.topic!r})"
 
-    def get(self, id: str) -> A:  # noqa: A002 - the word users know it by
+    def get(self, id: str, *, version: int | None = None, at: datetime | None = None) -> A:  # noqa: A002 - the word users know it by
         """Load an aggregate; it reflects at least what this process has appended.
+
+        With ``version``, as its first so many events left it. With ``at``, as the longest prefix
+        of its stream left it whose events all happened at or before that time. Such a past can
+        be looked at; an append on top of it gets `ConcurrencyError`, unless it is the present.
 
         Raises:
             InvalidStreamId: ``id`` cannot name a stream.
             StreamNotFound: No event was ever appended to it.
+            PastNotFound: It has not come to ``version``, or had no event by ``at``.
+            ValueError: ``at`` has no time zone, ``version`` is below 1, or both are given.
         """
-        aggregate = self._type(id)
-        aggregate.replay(self._store.read(self._type.topic, id))
-        if aggregate.version == 0:
-            raise StreamNotFound(self._type.topic, id)
-        return aggregate
+        if version is not None or at is not None:
+            return self._loader.load_past(id, version, at)
+        return self._loader.load(id)
 
     def save(self, aggregate: A, *, append_id: UUID | None = None) -> Appended:
         """Append what is pending, wait for it, and move the aggregate's version on.
@@ -58,11 +72,13 @@ class Repository(Generic[A]):
         count = len(aggregate.pending)
         if not count:
             return _nothing(aggregate)
-        appended = self._store.submit(_append(aggregate, append_id)).result()
+        append = _append(aggregate, append_id)
+        appended = self._store.submit(append).result()
         if appended.repeated:
             aggregate.replay(self._store.read(self._type.topic, aggregate.id))
         else:
             aggregate.advance(count)
+            self._loader.saved(append, appended)
         return appended
 
     def submit(self, aggregate: A, *, append_id: UUID | None = None) -> Future[Appended]:
@@ -77,7 +93,9 @@ class Repository(Generic[A]):
             done: Future[Appended] = Future()
             done.set_result(_nothing(aggregate))
             return done
-        future = self._store.submit(_append(aggregate, append_id))
+        append = _append(aggregate, append_id)
+        future = self._store.submit(append)
+        future.add_done_callback(partial(self._loader.submitted, append))
         aggregate.advance(count)
         return future
 
