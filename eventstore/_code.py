@@ -19,6 +19,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 ATOMS: Final = (bool, bytes, date, Decimal, enum.Enum, float, int, str, time, timedelta, UUID)
+DATA: Final[tuple[type, ...]] = (*ATOMS, dict, frozenset, list, set, tuple)
 
 
 def described(owner: type, name: str) -> list[str]:
@@ -73,7 +74,7 @@ class _Walk:
             self._use(name, found)
 
     def _use(self, name: str, found: object) -> None:
-        if isinstance(found, ATOMS | dict | frozenset | list | set | tuple):
+        if isinstance(found, DATA):
             self.lines.append(f"{name} = {constant(found)}")
         else:
             self.follow(found)

@@ -21,6 +21,7 @@ from eventstore.kafka.store import KafkaEventStore
 from eventstore.kafka.topics import Durability, Topics
 from eventstore.postgres import address
 from eventstore.repository import Repository
+from eventstore.state_store import StateStore
 from eventstore.store import Recorded
 from foldlog import migrations
 from projections.errors import ProjectionError
@@ -48,6 +49,8 @@ class Opened(NamedTuple):
     topics: Topics
     registry: SchemaRegistry
     store: KafkaEventStore
+    repositories: dict[type[Aggregate[Any]], Repository[Any]]
+    """One of each type: what it keeps in memory serves all who ask for it."""
 
 
 class App:
@@ -128,6 +131,7 @@ class App:
             exits.callback(engine.dispose)
             topics = Topics(settings, self._found_durability(), self._partitions, postgres=postgres)
             registry = SchemaRegistry(settings, topics)
+            states = exits.enter_context(StateStore(postgres))
             store = exits.enter_context(
                 KafkaEventStore(
                     settings,
@@ -137,7 +141,10 @@ class App:
                     postgres=postgres,
                 )
             )
-            self._opened = Opened(settings, postgres, engine, topics, registry, store)
+            repositories: dict[type[Aggregate[Any]], Repository[Any]] = {
+                each: Repository(store, each, states=states) for each in self.aggregates
+            }
+            self._opened = Opened(settings, postgres, engine, topics, registry, store, repositories)
             self._exits = exits.pop_all()
         return self
 
@@ -173,7 +180,7 @@ class App:
                 f"expected one of the aggregates {names}; found {aggregate.__name__}: "
                 "add it to the application"
             )
-        return Repository(self.store, aggregate)
+        return self._open.repositories[aggregate]
 
     def events(self, stream: str, *, topic: str | None = None) -> Iterator[Recorded[Event]]:
         """One stream's events, in order; the topic is needed where there are several.
