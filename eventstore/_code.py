@@ -74,8 +74,9 @@ class _Walk:
             self._use(name, found)
 
     def _use(self, name: str, found: object) -> None:
+        line = f"{name} = {constant(found)}"
         if isinstance(found, DATA):
-            self.lines.append(f"{name} = {constant(found)}")
+            self.lines.append(line)
         else:
             self.follow(found)
 
