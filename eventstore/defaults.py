@@ -55,6 +55,10 @@ STATES_SECONDS: Final = 1.0
 STATES_WAITING: Final = 10_000
 """States that wait to be stored, at most: beyond it they are not stored, and made again later."""
 
+REFILL_EVENTS: Final = 20_000
+"""Events that a refill folds at once: some 100 MB at the most usual sizes, and enough that a query
+and a statement for each batch cost little beside the folding."""
+
 CHECKPOINT_SECONDS: Final = 1.0
 """Seconds between two checkpoints of a partition that is being written."""
 

@@ -3,16 +3,19 @@
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypeVar, cast, get_args
 
 import sqlalchemy as sa
 
+from eventstore import past
 from eventstore.aggregates import Aggregate, check_aggregates
 from eventstore.defaults import PARTITIONS
-from eventstore.errors import ConfigurationError, EventStoreError, StreamNotFound
+from eventstore.errors import ConfigurationError, EventStoreError, PastNotFound, StreamNotFound
 from eventstore.events import Event
 from eventstore.kafka.reader import LogReader
 from eventstore.kafka.schemas import SCHEMAS_TOPIC, SchemaRegistry
@@ -24,6 +27,7 @@ from eventstore.repository import Repository
 from eventstore.state_store import StateStore
 from eventstore.store import Recorded
 from foldlog import migrations
+from foldlog.refill import Refilled, forget, refill
 from projections.errors import ProjectionError
 from projections.lag import Lag
 from projections.progress import Listener
@@ -182,17 +186,32 @@ class App:
             )
         return self._open.repositories[aggregate]
 
-    def events(self, stream: str, *, topic: str | None = None) -> Iterator[Recorded[Event]]:
+    def events(
+        self,
+        stream: str,
+        *,
+        topic: str | None = None,
+        version: int | None = None,
+        at: datetime | None = None,
+    ) -> Iterator[Recorded[Event]]:
         """One stream's events, in order; the topic is needed where there are several.
+
+        Only the first ``version`` of them, or the longest prefix whose events all happened at or
+        before ``at``, as `Repository.get` takes them.
 
         Raises:
             ConfigurationError: There are several topics, and none was given.
             StreamNotFound: No event was ever appended to it.
+            PastNotFound: It has not come to ``version``.
+            ValueError: ``at`` has no time zone, ``version`` is below 1, or both are given.
         """
         topic = self._topic(topic)
-        if self.store.head(topic, stream) is None:
+        head = self.store.head(topic, stream)
+        if head is None:
             raise StreamNotFound(topic, stream)
-        return self.store.read(topic, stream)
+        if version is not None and version > head.version:
+            raise PastNotFound(topic, stream, version, head.version)
+        return past.prefix(self.store.read(topic, stream), version=version, at=at)
 
     def read_model(self, projection: str) -> ReadModel:
         """The read model of one of the application's projections, by name.
@@ -290,6 +309,37 @@ class App:
         """Replay into the next generation beside the live one, then switch; `ReadModel.rebuild`."""
         return self.read_model(projection).rebuild(listener, discard=discard, drop_old=drop_old)
 
+    def refill(
+        self, *names: str, listener: Callable[[str, int, int], None] | None = None
+    ) -> list[Refilled]:
+        """Fold every stream of these aggregates, else of all, and store their states.
+
+        Run before code that changes a shape is deployed, its loads find states at once. Nothing
+        is claimed. Aggregates are named by their class or topic; ``listener`` is told the name,
+        and how many records of how many were passed.
+
+        Raises:
+            ConfigurationError: The application has no such aggregate.
+        """
+        refilled: list[Refilled] = []
+        for each in self._named(names):
+            info = self._open.topics.find(each.topic)
+            with self._log({each.topic: each.event_types}, None) as log:
+                refilled.append(
+                    refill(
+                        each,
+                        log,
+                        partitions=0 if info is None else info.partitions,
+                        postgres=self._open.postgres,
+                        listener=partial(listener or _nobody, each.__name__),
+                    )
+                )
+        return refilled
+
+    def forget_states(self) -> dict[str, int]:
+        """Delete stored states of shapes that this code does not have; how many, by aggregate."""
+        return forget(self.aggregates, self._open.postgres)
+
     def lag(self) -> dict[str, list[Lag]]:
         """How far each read model is behind, by projection; [] for one that was never made."""
         return {name: self.read_model(name).lag() for name in self.projections}
@@ -309,6 +359,19 @@ class App:
                 "expected an open application; found it not entered: use `with app:`"
             )
         return self._opened
+
+    def _named(self, names: Sequence[str]) -> list[type[Aggregate[Any]]]:
+        """The aggregates of these names, in the application's order; all where none is given."""
+        known = [name for each in self.aggregates for name in (each.__name__, each.topic)]
+        for name in names:
+            if name not in known:
+                classes = ", ".join(known[::2])
+                raise ConfigurationError(
+                    f"expected one of the aggregates {classes}; found {name!r}: name one of these"
+                )
+        return [
+            each for each in self.aggregates if not names or {each.__name__, each.topic} & {*names}
+        ]
 
     def _topic(self, topic: str | None) -> str:
         known = list(self._event_types)
@@ -333,6 +396,10 @@ class App:
         self, topics: Mapping[str, Sequence[type[Event]]], only: Sequence[type[Event]] | None
     ) -> LogReader:
         return LogReader(self._open.settings, topics, self._open.registry, only=only)
+
+
+def _nobody(_name: str, _done: int, _total: int) -> None:
+    """Is told of progress where nobody else is."""
 
 
 def _address(variable: str, given: str | None) -> str:

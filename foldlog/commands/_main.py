@@ -40,6 +40,9 @@ COMMANDS: Final = {
         "Build a read model anew beside the live one, and switch.",
     ),
     "events": Subcommand("foldlog.commands.events:events", "Print what happened to one aggregate."),
+    "aggregates": Subcommand(
+        "foldlog.commands.aggregates:aggregates", "Make or delete the stored states of aggregates."
+    ),
     "topics": Subcommand("foldlog.commands.topics:topics", "Print how to make the topics."),
     "demo": Subcommand(
         "foldlog.commands.demo:demo", "Run an example on real data, from end to end."

@@ -1,6 +1,7 @@
 """`foldlog events STREAM`: what happened to one aggregate, in order."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +13,50 @@ from foldlog.commands._addresses import data_option
 from foldlog.commands._application import app_option, opened
 
 
+def _aware(_context: click.Context, _option: click.Parameter, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.utcoffset() is None:
+        raise click.BadParameter(
+            f"expected a time with its zone, such as 2026-01-31T12:00:00Z; found {text!r}"
+        )
+    return at
+
+
 @click.command()
 @click.argument("stream")
 @click.option("--topic", help="The topic, where the application has several.")
+@click.option("--version", type=click.IntRange(1), help="Only the first so many events.")
+@click.option(
+    "--until",
+    metavar="TIME",
+    callback=_aware,
+    help="Only up to the first event that happened after TIME, such as 2026-01-31T12:00:00Z.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @app_option
 @data_option
 def events(
-    stream: str, topic: str | None, as_json: bool, app: str | None, data: Path | None
+    stream: str,
+    topic: str | None,
+    version: int | None,
+    until: datetime | None,
+    as_json: bool,
+    app: str | None,
+    data: Path | None,
 ) -> None:
     """Print the history of STREAM, its events in order.
 
-    Exits with 1 if there is no such stream.
+    Exits with 1 if there is no such stream, or it has not come to --version.
     """
+    if version is not None and until is not None:
+        raise click.UsageError("expected --version or --until; found both: give one of them")
     with opened(app, data) as application:
-        for recorded in application.events(stream, topic=topic):
+        for recorded in application.events(stream, topic=topic, version=version, at=until):
             click.echo(json.dumps(_facts(recorded)) if as_json else _line(recorded))
 
 
