@@ -3,7 +3,8 @@
 `kafka` and `postgres` give one test an address without topics and a database of its own. The
 servers are one stack per run: those of ``FOLDLOG_KAFKA`` and ``FOLDLOG_POSTGRES`` where these are
 set, else embedded ones in a temporary folder. A server that cannot be reached or started fails the
-test; nothing is skipped. Everything heavy is imported when a fixture is first used.
+test; nothing is skipped. Under pytest-xdist each worker starts servers of its own, and one Kafka
+given to several workers is refused. Everything heavy is imported when a fixture is first used.
 """
 
 import os
@@ -64,8 +65,17 @@ def foldlog_stack() -> Generator[Servers]:
 
 
 @pytest.fixture(scope="session")
-def _foldlog_topics(foldlog_stack: Servers) -> Generator["NewTopics"]:
+def _foldlog_topics(foldlog_stack: Servers, pytestconfig: pytest.Config) -> Generator["NewTopics"]:
     from eventstore.kafka._reset import NewTopics  # noqa: PLC0415 - only where it is used
+
+    workers = _workers(pytestconfig)
+    if workers > 1 and os.environ.get("FOLDLOG_KAFKA"):
+        pytest.fail(
+            "expected a Kafka for each worker of pytest-xdist, which deletes the topics of its "
+            f"tests; found {workers} workers on the one of FOLDLOG_KAFKA: unset it, so that each "
+            "starts its own, or run pytest without -n",
+            pytrace=False,
+        )
 
     topics = NewTopics(foldlog_stack.kafka)
     yield topics
@@ -106,6 +116,12 @@ def _foldlog_template(foldlog_stack: Servers) -> Generator[_Template]:
         yield _Template(server, name)
     finally:
         _execute(server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+def _workers(config: pytest.Config) -> int:
+    """How many processes of pytest-xdist run the tests; 1 without it."""
+    worker: dict[str, int] = getattr(config, "workerinput", {})
+    return worker.get("workercount", 1)
 
 
 def _execute(server: str, statement: str) -> None:

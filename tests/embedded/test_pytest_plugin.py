@@ -30,9 +30,12 @@ def test_each_test_starts_afresh(kafka, postgres, time):
 DATABASES = "SELECT datname FROM pg_database ORDER BY 1"
 
 
-def pytest_run(folder: Path, test: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def pytest_run(
+    folder: Path, test: str, *options: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
     (folder / "test_project.py").write_text(test)
     command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--rootdir=."]
+    command += options
     return subprocess.run(
         command,
         cwd=folder,
@@ -71,6 +74,20 @@ def test_a_server_that_is_missing_fails_the_test_and_is_not_skipped(tmp_path: Pa
     assert ran.returncode == 1
     assert "1 error" in ran.stdout
     assert "PostgreSQL not reached" in ran.stdout
+
+
+def test_one_kafka_for_several_workers_fails_the_test_and_says_what_to_do(
+    kafka: str, foldlog_stack: Servers, tmp_path: Path
+) -> None:
+    ran = pytest_run(
+        tmp_path,
+        "def test_nothing(kafka): ...",
+        "-n2",
+        FOLDLOG_KAFKA=kafka,
+        FOLDLOG_POSTGRES=foldlog_stack.postgres,
+    )
+    assert ran.returncode == 1
+    assert "2 workers on the one of FOLDLOG_KAFKA: unset it" in ran.stdout
 
 
 def test_the_plugin_and_its_header_import_nothing_heavy() -> None:
