@@ -21,7 +21,7 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from eventstore.errors import DefinitionError, InvalidAppend
 from eventstore.events import Event, check_names
-from eventstore.store import EPOCH, MICROSECOND, Recorded, check_stream_id
+from eventstore.store import EPOCH, MICROSECOND, Recorded, stream_id
 
 E = TypeVar("E", bound=Event)
 A = TypeVar("A", bound="Aggregate[Any]")
@@ -93,13 +93,13 @@ class Aggregate(ABC, Generic[E]):
         cls._shared = {name: value for name, value in defaults.items() if not own[name]}
         cls._copied = {name: value for name, value in defaults.items() if own[name]}
 
-    def __init__(self, id: str) -> None:  # noqa: A002 - the word users know it by
-        object.__setattr__(self, "_id", check_stream_id(id))
+    def __init__(self, id: str | UUID) -> None:  # noqa: A002 - the word users know it by
+        object.__setattr__(self, "_id", stream_id(id))
         self._reset()
 
     @property
     def id(self) -> str:
-        """The id of its stream."""
+        """The id of its stream; a UUID as its canonical text."""
         return self._id
 
     @property

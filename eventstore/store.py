@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 from uuid import UUID, uuid4
 
 from eventstore.errors import InvalidAppend, InvalidStreamId
@@ -96,12 +96,23 @@ def expected_number(expected: ExpectedVersion) -> int | None:
     return 0 if expected is NO_STREAM else None
 
 
-def check_stream_id(stream: str) -> str:
-    """Return ``stream`` if it can name a stream.
+def stream_id(id: str | UUID) -> str:  # noqa: A002 - the word users know it by
+    """The stream that an aggregate's id names; a UUID's is its canonical text, in lower case.
 
     Raises:
         InvalidStreamId: It is not 1 to 255 bytes of UTF-8, or holds U+0000 or a surrogate.
     """
+    return str(id) if isinstance(id, UUID) else check_stream_id(id)
+
+
+def check_stream_id(stream: Any) -> str:
+    """Return ``stream`` if it can name a stream.
+
+    Raises:
+        InvalidStreamId: It is not text of 1 to 255 bytes of UTF-8, or holds U+0000 or a surrogate.
+    """
+    if not isinstance(stream, str):
+        raise InvalidStreamId(repr(stream), f"it is a {type(stream).__name__}")
     try:
         size = len(stream.encode())
     except UnicodeEncodeError:
