@@ -4,6 +4,7 @@ The errors named here are those that an application meets; all are in `eventstor
 """
 
 from eventstore.aggregates import Aggregate
+from eventstore.async_repository import AsyncRepository
 from eventstore.errors import (
     AppendError,
     AppendIdReused,
@@ -25,7 +26,7 @@ from eventstore.errors import (
 )
 from eventstore.events import Event
 from eventstore.memory import MemoryEventStore
-from eventstore.metadata import Metadata
+from eventstore.metadata import Metadata, carrying
 from eventstore.repository import Repository
 from eventstore.store import (
     ANY,
@@ -48,6 +49,7 @@ __all__ = [
     "AppendIdReused",
     "AppendTooLarge",
     "Appended",
+    "AsyncRepository",
     "ConcurrencyError",
     "ConfigurationError",
     "DefinitionError",
@@ -71,4 +73,5 @@ __all__ = [
     "UnknownOutcome",
     "UnsupportedType",
     "VersionAhead",
+    "carrying",
 ]

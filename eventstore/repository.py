@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
-from functools import partial
 from typing import Any, Generic, TypeVar
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from eventstore._loading import Loader
+from eventstore._steps import Steps, check_attempts, decide, nothing
 from eventstore.aggregates import Aggregate
 from eventstore.errors import ConcurrencyError
+from eventstore.metadata import Metadata
 from eventstore.state_store import StateStore
-from eventstore.store import NO_STREAM, Append, Appended, EventStore
+from eventstore.store import Appended, EventStore
 
 A = TypeVar("A", bound=Aggregate[Any])
 
@@ -23,7 +23,7 @@ class Repository(Generic[A]):
     What is appended is protected by the version that the aggregate was loaded at: of two that
     change one stream at once, one gets `ConcurrencyError`. Where an append id (any UUID) is
     given, a repeated call appends nothing and gets the first answer; give one to whatever may
-    be sent twice.
+    be sent twice. ``metadata`` travels beside the events; without any, `carrying` gives it.
 
     The aggregates last used are kept in memory, so that a load reads no event it has seen; with
     ``states``, those of long streams are in PostgreSQL too.
@@ -39,12 +39,18 @@ class Repository(Generic[A]):
     ) -> None:
         self._store = store
         self._type = aggregate_type
-        self._loader = Loader(store, aggregate_type, states)
+        self._steps = Steps(store, aggregate_type, states)
 
     def __repr__(self) -> str:
         return f"Repository({self._type.__name__}, topic={self._type.topic!r})"
 
-    def get(self, id: str, *, version: int | None = None, at: datetime | None = None) -> A:  # noqa: A002 - the word users know it by
+    def get(
+        self,
+        id: str | UUID,  # noqa: A002 - the word users know it by
+        *,
+        version: int | None = None,
+        at: datetime | None = None,
+    ) -> A:
         """Load an aggregate; it reflects at least what this process has appended.
 
         With ``version``, as its first so many events left it. With ``at``, as the longest prefix
@@ -57,11 +63,11 @@ class Repository(Generic[A]):
             PastNotFound: It has not come to ``version``, or had no event by ``at``.
             ValueError: ``at`` has no time zone, ``version`` is below 1, or both are given.
         """
-        if version is not None or at is not None:
-            return self._loader.load_past(id, version, at)
-        return self._loader.load(id)
+        return self._steps.get(id, version, at)
 
-    def save(self, aggregate: A, *, append_id: UUID | None = None) -> Appended:
+    def save(
+        self, aggregate: A, *, append_id: UUID | None = None, metadata: Metadata | None = None
+    ) -> Appended:
         """Append what is pending, wait for it, and move the aggregate's version on.
 
         With nothing pending nothing is appended: the answer has the version and no positions.
@@ -69,38 +75,39 @@ class Repository(Generic[A]):
         append id. If that id had been applied by an earlier call, the aggregate is loaded again
         in place: the log holds that call's events, not the pending ones.
         """
-        count = len(aggregate.pending)
-        if not count:
-            return _nothing(aggregate)
-        append = _append(aggregate, append_id)
-        appended = self._store.submit(append).result()
-        if appended.repeated:
-            aggregate.replay(self._store.read(self._type.topic, aggregate.id))
-        else:
-            aggregate.advance(count)
-            self._loader.saved(append, appended)
+        append = self._steps.append(aggregate, append_id, metadata)
+        if append is None:
+            return nothing(aggregate)
+        appended = self._steps.send(append).result()
+        self._steps.settle(aggregate, append, appended)
         return appended
 
-    def submit(self, aggregate: A, *, append_id: UUID | None = None) -> Future[Appended]:
+    def submit(
+        self, aggregate: A, *, append_id: UUID | None = None, metadata: Metadata | None = None
+    ) -> Future[Appended]:
         """Append what is pending without waiting; blocks while 512 appends are in flight.
 
         The version moves at once, so that the aggregate can go on to decide and be submitted
         again. If the future fails, or its answer is ``repeated``, the aggregate is ahead of
         its stream: load it again.
         """
-        count = len(aggregate.pending)
-        if not count:
+        append = self._steps.append(aggregate, append_id, metadata)
+        if append is None:
             done: Future[Appended] = Future()
-            done.set_result(_nothing(aggregate))
+            done.set_result(nothing(aggregate))
             return done
-        append = _append(aggregate, append_id)
-        future = self._store.submit(append)
-        future.add_done_callback(partial(self._loader.submitted, append))
-        aggregate.advance(count)
+        future = self._steps.send(append)
+        self._steps.move_on(aggregate, append, future)
         return future
 
     @contextmanager
-    def edit(self, id: str, *, append_id: UUID | None = None) -> Generator[A, None, None]:  # noqa: A002
+    def edit(
+        self,
+        id: str | UUID,  # noqa: A002
+        *,
+        append_id: UUID | None = None,
+        metadata: Metadata | None = None,
+    ) -> Generator[A, None, None]:
         """Load an aggregate, and save it when the block ends; nothing if the block raises.
 
         It is one attempt: `ConcurrencyError` leaves the block, and repeating is the caller's,
@@ -108,54 +115,40 @@ class Repository(Generic[A]):
         """
         aggregate = self.get(id)
         yield aggregate
-        self.save(aggregate, append_id=append_id)
+        self.save(aggregate, append_id=append_id, metadata=metadata)
 
     def execute(
         self,
-        id: str,  # noqa: A002
+        id: str | UUID,  # noqa: A002
         command: Callable[[A], object],
         *,
         append_id: UUID | None = None,
         attempts: int = 1,
+        metadata: Metadata | None = None,
     ) -> Appended:
         """Load an aggregate, let ``command`` change it, and save it.
 
         After `ConcurrencyError` it is loaded and the command called again, up to ``attempts``
         times in all. An append id that was applied already gets its first answer, and the
-        command is not called. Raises as `get` and `save` do, and what the command raises.
+        command is not called; if an earlier call with it is still under way, the command may
+        decide again, but whatever is appended is appended once. Raises as `get` and `save` do,
+        and what the command raises.
         """
-        if attempts < 1:
-            raise ValueError(f"expected at least 1 attempt; found {attempts}")
-        if append_id is not None:
-            applied = self._store.applied(self._type.topic, id, append_id)
-            if applied is not None:
-                return applied
+        check_attempts(attempts)
         for _ in range(attempts - 1):
-            try:
-                return self._execute_once(id, command, append_id)
-            except ConcurrencyError:
-                continue
-        return self._execute_once(id, command, append_id)
+            with suppress(ConcurrencyError):
+                return self._execute_once(id, command, append_id, metadata)
+        return self._execute_once(id, command, append_id, metadata)
 
     def _execute_once(
-        self, id_: str, command: Callable[[A], object], append_id: UUID | None
+        self,
+        id_: str | UUID,
+        command: Callable[[A], object],
+        append_id: UUID | None,
+        metadata: Metadata | None,
     ) -> Appended:
-        aggregate = self.get(id_)
-        command(aggregate)
-        return self.save(aggregate, append_id=append_id)
-
-
-def _append(aggregate: Aggregate[Any], append_id: UUID | None) -> Append:
-    return Append(
-        topic=aggregate.topic,
-        stream=aggregate.id,
-        events=aggregate.pending,
-        expected=aggregate.version or NO_STREAM,
-        times=aggregate.pending_times,
-        append_id=append_id or uuid4(),
-        first_try=append_id is None,
-    )
-
-
-def _nothing(aggregate: Aggregate[Any]) -> Appended:
-    return Appended(aggregate.id, aggregate.version, ())
+        found = self._steps.load(id_, append_id)
+        if isinstance(found, Appended):
+            return found
+        decide(command, found)
+        return self.save(found, append_id=append_id, metadata=metadata)

@@ -1,0 +1,113 @@
+"""The steps from loading an aggregate to knowing that its events are in the log.
+
+Both fronts take them, `Repository` and `AsyncRepository`: they differ in how they wait alone.
+"""
+
+import inspect
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID, uuid4
+
+from eventstore._loading import Loader
+from eventstore.aggregates import Aggregate
+from eventstore.metadata import Metadata, carried
+from eventstore.state_store import StateStore
+from eventstore.store import NO_STREAM, Append, Appended, EventStore, stream_id
+
+A = TypeVar("A", bound=Aggregate[Any])
+
+
+class Steps(Generic[A]):
+    """The steps for the aggregates of one type; safe to use from many threads."""
+
+    def __init__(
+        self, store: EventStore, aggregate_type: type[A], states: StateStore | None
+    ) -> None:
+        self._store = store
+        self._topic = aggregate_type.topic
+        self._loader = Loader(store, aggregate_type, states)
+
+    def get(self, id: str | UUID, version: int | None, at: datetime | None) -> A:  # noqa: A002 - the word users know it by
+        """The aggregate as it is, or as it was; blocks."""
+        if version is not None or at is not None:
+            return self._loader.load_past(stream_id(id), version, at)
+        return self._loader.load(stream_id(id))
+
+    def load(self, id: str | UUID, append_id: UUID | None) -> A | Appended:  # noqa: A002
+        """The aggregate, or the first answer if ``append_id`` was applied to it; blocks.
+
+        The id is asked for after the load: a state that holds the events of an earlier call is
+        never decided on again, also if they came into the log this moment.
+        """
+        aggregate = self._loader.load(stream_id(id))
+        if append_id is None:
+            return aggregate
+        return self._store.applied(self._topic, aggregate.id, append_id) or aggregate
+
+    def append(
+        self, aggregate: A, append_id: UUID | None, metadata: Metadata | None
+    ) -> Append | None:
+        """What is pending as an append, on the version it was decided on; None: nothing is."""
+        events = aggregate.pending
+        if not events:
+            return None
+        return Append(
+            topic=aggregate.topic,
+            stream=aggregate.id,
+            events=events,
+            expected=aggregate.version or NO_STREAM,
+            times=aggregate.pending_times,
+            append_id=append_id or uuid4(),
+            first_try=append_id is None,
+            metadata=carried() if metadata is None else metadata,
+        )
+
+    def send(self, append: Append) -> Future[Appended]:
+        """Hand the append to the store; blocks while 512 are in flight."""
+        return self._store.submit(append)
+
+    def settle(self, aggregate: A, append: Append, appended: Appended) -> None:
+        """Bring the aggregate to what the log holds; blocks only after a repeated append."""
+        if appended.repeated:
+            # Its events may be others than those pending. All of them are read before it changes.
+            aggregate.replay(list(self._store.read(self._topic, aggregate.id)))
+        else:
+            aggregate.advance(len(append.events))
+            self._loader.saved(append, appended)
+
+    def move_on(self, aggregate: A, append: Append, future: Future[Appended]) -> None:
+        """Take what was sent for appended, before it is known."""
+        aggregate.advance(len(append.events))
+        future.add_done_callback(lambda done: self._loader.submitted(append, done))
+
+
+def nothing(aggregate: Aggregate[Any]) -> Appended:
+    """The answer where nothing was pending."""
+    return Appended(aggregate.id, aggregate.version, ())
+
+
+def check_attempts(attempts: int) -> None:
+    """Refuse to try less than once.
+
+    Raises:
+        ValueError: There is no attempt.
+    """
+    if attempts < 1:
+        raise ValueError(f"expected at least 1 attempt; found {attempts}")
+
+
+def decide(command: Callable[[A], object], aggregate: A) -> None:
+    """Call the command, which must not have to be awaited.
+
+    Raises:
+        TypeError: It must.
+    """
+    result = command(aggregate)
+    if inspect.iscoroutine(result):
+        result.close()
+        raise TypeError(
+            f"expected a command that decides at once; found the coroutine {result.__qualname__}: "
+            "use a plain function, or AsyncRepository, which awaits it"
+        )
