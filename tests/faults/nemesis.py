@@ -1,0 +1,281 @@
+"""What goes wrong in a run, drawn from a seed: processes, brokers, connections, strangers."""
+
+import os
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from eventstore.postgres import address
+from tests.cluster import Cluster
+from tests.faults import log
+from tests.faults.process import Process
+
+SESSION_SECONDS: Final = 6.0
+"""A process that is silent for longer loses its partitions."""
+
+POINTS: Final = (
+    "before_claim",
+    "claim_sent",
+    "claim_confirmed",
+    "before_send",
+    "after_send",
+    "acknowledged",
+    "before_checkpoint",
+    "checkpoint_stored",
+    "request_taken",
+    "before_reply",
+    "after_reply",
+    "offset_committed",
+)
+"""Where a process may be killed, stopped or slow."""
+
+
+@dataclass(frozen=True)
+class Harm:
+    """Which faults may come, and how often."""
+
+    faults: Mapping[str, int]
+    """Each fault's name and weight: the methods of `Nemesis`."""
+    quiet: tuple[float, float]
+    """Shortest and longest pause between two, in seconds."""
+    workers_down: tuple[float, float] = (0.0, 2.0)
+    """Seconds for which a worker is down."""
+    stopped: tuple[float, float] = (SESSION_SECONDS + 1, SESSION_SECONDS + 3)
+    """Seconds for which a worker is paused."""
+    brokers_down: tuple[float, float] = (0.5, 8.0)
+
+
+WORKERS: Final = {"kill": 5, "pause": 3, "blink": 3, "restart": 3, "failpoint": 8}
+STRANGERS: Final = {"usurp": 3, "litter": 2}
+DATABASE: Final = {"disconnect": 2}
+BROKERS: Final = {"kill_broker": 3, "pause_broker": 2, "stop_broker": 1}
+
+
+class Nemesis:
+    """Draws faults, does them, and mends what it broke."""
+
+    def __init__(
+        self,
+        harm: Harm,
+        *,
+        draw: random.Random,
+        processes: Sequence[Process],
+        cluster: Cluster,
+        topic: str,
+    ) -> None:
+        self._harm = harm
+        self._draw = draw
+        self._processes = processes
+        self._cluster = cluster
+        self._topic = topic
+        self.done: Counter[str] = Counter()
+        self.told: list[str] = []
+        """What was done, in order, for people."""
+        self._began = time.monotonic()
+        self._threads: list[threading.Thread] = []
+        self._busy: set[object] = set()
+
+    def torment(self, seconds: float) -> None:
+        """Do harm for so long; several faults at once, but one at a time to each victim."""
+        deadline = time.monotonic() + seconds
+        names, weights = zip(*self._harm.faults.items(), strict=True)
+        while time.monotonic() < deadline:
+            self._tend()
+            time.sleep(min(self._between(self._harm.quiet), max(0.0, deadline - time.monotonic())))
+            fault: Callable[[], None] = getattr(self, self._draw.choices(names, weights)[0])
+            fault()
+        for thread in self._threads:
+            thread.join()
+
+    def _tend(self) -> None:
+        """Start what a failpoint killed, and continue what it stopped, after a while."""
+        for process in self._processes:
+            if process in self._busy:
+                continue
+            if process.look():
+                self._on(process, "start_again", process.start)
+            elif process.stands_still:
+                seconds = self._between(self._harm.stopped)
+                self._on(process, "continue", process.resume, after=seconds)
+
+    # workers
+
+    def kill(self) -> None:
+        """A worker is killed with SIGKILL, and started again."""
+        self._start_after("kill", Process.kill)
+
+    def restart(self) -> None:
+        """A worker is stopped in order, and started again."""
+        self._start_after("restart", Process.stop)
+
+    def _start_after(self, name: str, end: Callable[[Process], None]) -> None:
+        process, seconds = self._victim(), self._between(self._harm.workers_down)
+        if process is None:
+            return
+
+        def run() -> None:
+            end(process)
+            time.sleep(seconds)
+            process.start()
+
+        self._on(process, name, run)
+
+    def failpoint(self) -> None:
+        """A worker is killed and started with a failpoint that is yet to be reached."""
+        process, draw = self._victim(), self._draw
+        if process is None:
+            return
+        point = draw.choice(POINTS)
+        action = draw.choice(("kill", "kill", "stop", "sleep:0.5", "sleep:8"))
+        setting = f"{point}:{action}:{draw.choice((1, 2, 5, 20, 60))}"
+
+        def run() -> None:
+            process.kill()
+            process.start(setting)
+
+        self._on(process, f"failpoint {point} {action}", run)
+
+    def pause(self) -> None:
+        """A worker is stopped for longer than its session, and goes on as if nothing had been."""
+        self._stand_still(self._between(self._harm.stopped), "pause")
+
+    def blink(self) -> None:
+        """A worker is stopped for a moment."""
+        self._stand_still(self._between((0.05, 1.5)), "blink")
+
+    def _stand_still(self, seconds: float, name: str) -> None:
+        process = self._victim()
+        if process is None:
+            return
+
+        def run() -> None:
+            process.pause()
+            time.sleep(seconds)
+            process.resume()
+
+        self._on(process, name, run)
+
+    def _victim(self) -> Process | None:
+        free = [each for each in self._processes if each not in self._busy and each.alive]
+        return self._draw.choice(free) if free else None
+
+    # strangers
+
+    def usurp(self) -> None:
+        """A stranger claims a partition, and is never heard of again."""
+        partition = self._draw.randrange(self._processes[0].task.partitions)
+        self._on(("stranger", partition), "usurp", lambda: self._claim(partition))
+
+    def litter(self) -> None:
+        """A stranger writes a record that is not ours."""
+        partition = self._draw.randrange(self._processes[0].task.partitions)
+        self._on(("stranger", partition), "litter", lambda: self._write(partition, b"litter", {}))
+
+    def _claim(self, partition: int) -> None:
+        found = log.read(log.dump(self._cluster.bootstrap, self._topic, [partition]))
+        epoch = max((each for _, each in found.claims), default=0) + 1
+        partitions, now = self._processes[0].task.partitions, time.time_ns() // 1_000
+        header = log.LAYOUT.pack(
+            1, log.CLAIM, 0, partitions, epoch, 0, 0, now, -1, os.urandom(8), bytes(16), bytes(8)
+        )
+        self._write(partition, None, {"foldlog": header})
+
+    def _write(self, partition: int, value: bytes | None, headers: dict[str, bytes]) -> None:
+        producer = Producer({"bootstrap.servers": self._cluster.bootstrap, "log_level": 0})
+        producer.produce(self._topic, value, b"", partition, headers={**headers})
+        producer.flush(10)
+
+    # the database
+
+    def disconnect(self) -> None:
+        """All connections to the database are cut."""
+        postgres = self._processes[0].task.postgres
+        if postgres is not None:
+            self._on("postgres", "disconnect", lambda: _cut(postgres))
+
+    # brokers
+
+    def kill_broker(self) -> None:
+        """A broker, mostly a leader, is killed with SIGKILL, and started again on its data."""
+        self._down("kill_broker", Cluster.kill, Cluster.start)
+
+    def stop_broker(self) -> None:
+        """A broker is stopped in order, and started again."""
+        self._down("stop_broker", Cluster.stop, Cluster.start)
+
+    def pause_broker(self) -> None:
+        """A broker is stopped for a while, and goes on as if nothing had been."""
+        self._down("pause_broker", Cluster.pause, Cluster.resume)
+
+    def _down(
+        self,
+        name: str,
+        end: Callable[[Cluster, int], None],
+        begin: Callable[[Cluster, int], None],
+    ) -> None:
+        """One at a time: of three, two must stay for anything to be acknowledged."""
+        if "broker" in self._busy:
+            return
+        cluster, draw = self._cluster, self._draw
+        node = draw.choice(cluster.nodes)
+        if draw.random() < 0.7:
+            node = leader(cluster, self._topic, draw.randrange(self._processes[0].task.partitions))
+        seconds = self._between(self._harm.brokers_down)
+
+        def run() -> None:
+            end(cluster, node)
+            time.sleep(seconds)
+            begin(cluster, node)
+
+        self._on("broker", name, run)
+
+    # the doing
+
+    def _between(self, bounds: tuple[float, float]) -> float:
+        return self._draw.uniform(*bounds)
+
+    def _on(
+        self, victim: object, name: str, run: Callable[[], None], *, after: float = 0.0
+    ) -> None:
+        if victim in self._busy:
+            return
+        self._busy.add(victim)
+        self.done[name] += 1
+        who = victim.task.process if isinstance(victim, Process) else victim
+        self.told.append(f"{time.monotonic() - self._began:7.2f} {name} {who}")
+
+        def body() -> None:
+            try:
+                time.sleep(after)
+                run()
+            except (psycopg.Error, KafkaException, AssertionError) as error:
+                self.told.append(f"{time.monotonic() - self._began:7.2f} {name} failed: {error}")
+            finally:
+                self._busy.discard(victim)
+
+        thread = threading.Thread(target=body)
+        thread.start()
+        self._threads.append(thread)
+
+
+def leader(cluster: Cluster, topic: str, partition: int) -> int:
+    """The broker that leads a partition."""
+    metadata = AdminClient({"bootstrap.servers": cluster.bootstrap}).list_topics(topic, timeout=10)
+    found = metadata.topics[topic].partitions.get(partition)
+    return found.leader if found is not None and found.leader > 0 else cluster.nodes[0]
+
+
+def _cut(postgres: str) -> None:
+    with address.connect(postgres, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
