@@ -53,7 +53,7 @@ format: $(VENV)/.dev ## format and sort imports
 	@$(BIN)/ruff check --fix-only --select I .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/.dev ## ours beside hand-written floors, in one run; writes build/bench.json
+bench: $(VENV)/.dev ## ours beside floors by hand and a peer, latency and failover; writes build/bench.json
 	@$(BIN)/python benchmarks/run.py
 
 docs: $(VENV)/.dev ## the documentation, into docs/_build/html

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple, assert_never
+from typing import Final, NamedTuple, Self, assert_never
 from uuid import UUID
 
 import sqlalchemy as sa
 from pydantic import AwareDatetime, PositiveInt
 
+from benchmarks.payments import Payment
 from eventstore.aggregates import Aggregate
 from eventstore.events import Event
 from eventstore.store import Append, Recorded
@@ -69,9 +70,31 @@ def appends(
 
 
 class Account(Aggregate[AccountEvent], topic="accounts"):
-    """The aggregate of these events; the benchmarks append beneath it, at the store port."""
+    """The aggregate of these events; bulk appends are made beneath it, at the store port."""
 
     balance: int = 0
+
+    @classmethod
+    def open(cls, name: str, owner: str) -> Self:
+        """A new account."""
+        account = cls(name)
+        account.record(AccountOpened(owner=owner))
+        return account
+
+    def pay(self, payment: Payment) -> None:
+        """Deposit, or withdraw what there is."""
+        if payment.amount <= 0:
+            raise ValueError("expected an amount above 0")
+        comes_in = payment.deposit or payment.amount > self.balance
+        movement = MoneyDeposited if comes_in else MoneyWithdrawn
+        self.record(
+            movement(
+                transfer=payment.transfer,
+                amount=payment.amount,
+                booked=payment.booked,
+                text=payment.text,
+            )
+        )
 
     def apply(self, event: AccountEvent) -> None:
         """Fold an event into the balance."""

@@ -5,6 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
+import confluent_kafka.admin
 from psycopg import sql
 
 from benchmarks import bank
@@ -13,6 +14,9 @@ from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.topics import Topics
 from eventstore.postgres import address
 from foldlog import migrations
+
+admin: Final[Any] = confluent_kafka.admin
+"""Its stubs leave out what it exports."""
 
 PARTITIONS: Final = 12
 
@@ -43,6 +47,17 @@ class Servers(NamedTuple):
         """A new topic, made as the toolkit makes them."""
         topic = f"bench_{secrets.token_hex(6)}_{name}"
         Topics(KafkaSettings(self.kafka), "single", PARTITIONS).ensure(topic)
+        return topic
+
+    def flushed_topic(self, name: str) -> str:
+        """A new topic whose records are on disk before they are acknowledged."""
+        topic = self.topic(name)
+        flush = admin.ConfigEntry(
+            "flush.messages", "1", incremental_operation=admin.AlterConfigOpType.SET
+        )
+        resource = admin.ConfigResource("topic", topic, incremental_configs=[flush])
+        client: Any = KafkaSettings(self.kafka).admin()
+        client.incremental_alter_configs([resource])[resource].result()
         return topic
 
     def schemas(self) -> dict[str, tuple[int, str]]:

@@ -10,11 +10,10 @@ from typing import Any
 
 from benchmarks import bank
 from benchmarks.ours.opened import Parts
-from eventstore.kafka.store import KafkaEventStore
-from eventstore.store import Append, Appended
+from eventstore.store import Append, Appended, EventStore
 
 
-def run(store: KafkaEventStore, appends: list[Append]) -> float:
+def run(store: EventStore, appends: list[Append]) -> float:
     """Append all; seconds until the last answer."""
     started = time.perf_counter()
     futures: deque[Future[Appended]] = deque()

@@ -11,7 +11,22 @@ from eventstore.kafka.schemas import SchemaRegistry
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.store import KafkaEventStore
 from eventstore.kafka.topics import Topics
+from foldlog import App
 from projections.read_model import ReadModel
+
+
+def application(job: Mapping[str, Any]) -> App:
+    """The application on the runner's servers and topic; in the role that the job names."""
+    bank.Account.topic = job["topic"]
+    role = {"role": job["role"]} if job.get("role", "writer") != "writer" else {}
+    return App(
+        job["kafka"],
+        job["postgres"],
+        aggregates=[bank.Account],
+        durability="single",
+        partitions=job["partitions"],
+        **role,
+    )
 
 
 class Parts:

@@ -1,0 +1,67 @@
+"""Single events at half of the highest rate: the latency of each append from when it was due."""
+
+import gc
+import json
+import sys
+import time
+from concurrent.futures import Future
+from typing import Any, Final
+
+from benchmarks import bank
+from benchmarks.open_loop import Latencies
+from benchmarks.ours.append_bulk import run
+from benchmarks.ours.opened import application
+from eventstore.store import Append, Appended, EventStore
+
+STREAMS: Final = 1_000
+WARM: Final = 2 * STREAMS
+
+
+def highest_rate(store: EventStore, job: dict[str, Any]) -> float:
+    """Appends a second, 512 in flight."""
+    appends = _appends(job, "rate-", WARM + job["single"])
+    run(store, appends[:WARM])
+    return (len(appends) - WARM) / run(store, appends[WARM:])
+
+
+def latencies(store: EventStore, job: dict[str, Any], rate: float) -> Latencies:
+    """The latency of each of a second's ``rate`` appends, for so many seconds."""
+    appends = _appends(job, "even-", int(WARM + rate * job["seconds"]))
+    run(store, appends[:WARM])
+    appends = appends[WARM:]
+    found = Latencies(rate, len(appends))
+    gc.collect()
+    gc.freeze()
+
+    def send(number: int) -> None:
+        def answered(_future: Future[Appended]) -> None:
+            found.answered(number)
+
+        future = store.submit(appends[number])
+        future.add_done_callback(answered)
+        futures.append(future)
+
+    futures: list[Future[Appended]] = []
+    found.send_evenly(send)
+    for future in futures:
+        future.result()
+    return found
+
+
+def _appends(job: dict[str, Any], prefix: str, number: int) -> list[Append]:
+    made = bank.appends(job["topic"], prefix, appends=number, events=1, streams=STREAMS)
+    return list(made)
+
+
+def main() -> None:
+    """Run one job; print the rate, and the latencies in milliseconds."""
+    job: dict[str, Any] = json.loads(sys.argv[1])
+    with application(job) as app:
+        rate = highest_rate(app.store, job) / 2
+        time.sleep(0.5)
+        found = latencies(app.store, job, rate)
+    print(json.dumps({"rate": rate, **found.milliseconds()}))
+
+
+if __name__ == "__main__":
+    main()
