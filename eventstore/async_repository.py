@@ -13,32 +13,32 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from eventstore._steps import Steps, check_attempts, nothing
+from eventstore._steps import check_attempts, nothing
 from eventstore.aggregates import Aggregate
 from eventstore.errors import ConcurrencyError
 from eventstore.metadata import Metadata
-from eventstore.state_store import StateStore
-from eventstore.store import Appended, EventStore
+from eventstore.repository import Repository
+from eventstore.store import Appended
 
 A = TypeVar("A", bound=Aggregate[Any])
 
 
 class AsyncRepository(Generic[A]):
-    """The aggregates of one type in one store, for asyncio; else as `Repository`, errors too.
+    """A repository for asyncio, with the same methods and errors as the one that it is made of.
+
+    ``AsyncRepository(Repository(store, Account))``, or `App.async_repository`.
 
     **A cancelled append is an unknown outcome, never a retraction**: once it was handed over it
     goes on, and nobody here learns what came of it. Where that may happen (a timeout, a client
     that went away), give an append id, and repeat the call with it.
     """
 
-    def __init__(
-        self, store: EventStore, aggregate_type: type[A], *, states: StateStore | None = None
-    ) -> None:
-        self._type = aggregate_type
-        self._steps = Steps(store, aggregate_type, states)
+    def __init__(self, repository: Repository[A]) -> None:
+        self._repository = repository
+        self._steps = repository.steps
 
     def __repr__(self) -> str:
-        return f"AsyncRepository({self._type.__name__}, topic={self._type.topic!r})"
+        return f"AsyncRepository({self._repository!r})"
 
     async def get(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
 from eventstore._steps import Steps, check_attempts, decide, nothing
@@ -39,7 +39,7 @@ class Repository(Generic[A]):
     ) -> None:
         self._store = store
         self._type = aggregate_type
-        self._steps = Steps(store, aggregate_type, states)
+        self.steps: Final = Steps(store, aggregate_type, states)
 
     def __repr__(self) -> str:
         return f"Repository({self._type.__name__}, topic={self._type.topic!r})"
@@ -63,7 +63,7 @@ class Repository(Generic[A]):
             PastNotFound: It has not come to ``version``, or had no event by ``at``.
             ValueError: ``at`` has no time zone, ``version`` is below 1, or both are given.
         """
-        return self._steps.get(id, version, at)
+        return self.steps.get(id, version, at)
 
     def save(
         self, aggregate: A, *, append_id: UUID | None = None, metadata: Metadata | None = None
@@ -75,11 +75,11 @@ class Repository(Generic[A]):
         append id. If that id had been applied by an earlier call, the aggregate is loaded again
         in place: the log holds that call's events, not the pending ones.
         """
-        append = self._steps.append(aggregate, append_id, metadata)
+        append = self.steps.append(aggregate, append_id, metadata)
         if append is None:
             return nothing(aggregate)
-        appended = self._steps.send(append).result()
-        self._steps.settle(aggregate, append, appended)
+        appended = self.steps.send(append).result()
+        self.steps.settle(aggregate, append, appended)
         return appended
 
     def submit(
@@ -91,13 +91,13 @@ class Repository(Generic[A]):
         again. If the future fails, or its answer is ``repeated``, the aggregate is ahead of
         its stream: load it again.
         """
-        append = self._steps.append(aggregate, append_id, metadata)
+        append = self.steps.append(aggregate, append_id, metadata)
         if append is None:
             done: Future[Appended] = Future()
             done.set_result(nothing(aggregate))
             return done
-        future = self._steps.send(append)
-        self._steps.move_on(aggregate, append, future)
+        future = self.steps.send(append)
+        self.steps.move_on(aggregate, append, future)
         return future
 
     @contextmanager
@@ -147,7 +147,7 @@ class Repository(Generic[A]):
         append_id: UUID | None,
         metadata: Metadata | None,
     ) -> Appended:
-        found = self._steps.load(id_, append_id)
+        found = self.steps.load(id_, append_id)
         if isinstance(found, Appended):
             return found
         decide(command, found)

@@ -112,7 +112,7 @@ def check_stream_id(stream: Any) -> str:
         InvalidStreamId: It is not text of 1 to 255 bytes of UTF-8, or holds U+0000 or a surrogate.
     """
     if not isinstance(stream, str):
-        raise InvalidStreamId(repr(stream), f"it is a {type(stream).__name__}")
+        raise InvalidStreamId(repr(stream), f"it is of type {type(stream).__name__}")
     try:
         size = len(stream.encode())
     except UnicodeEncodeError:

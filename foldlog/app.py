@@ -9,11 +9,13 @@ from datetime import datetime
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypeVar, cast, get_args
+from uuid import UUID
 
 import sqlalchemy as sa
 
 from eventstore import past
 from eventstore.aggregates import Aggregate, check_aggregates
+from eventstore.async_repository import AsyncRepository
 from eventstore.defaults import PARTITIONS
 from eventstore.errors import ConfigurationError, EventStoreError, PastNotFound, StreamNotFound
 from eventstore.events import Event
@@ -25,7 +27,7 @@ from eventstore.kafka.topics import Durability, Topics
 from eventstore.postgres import address
 from eventstore.repository import Repository
 from eventstore.state_store import StateStore
-from eventstore.store import Recorded
+from eventstore.store import Recorded, stream_id
 from foldlog import migrations
 from foldlog.refill import Refilled, forget, refill
 from projections.errors import ProjectionError
@@ -81,7 +83,7 @@ class App:
     Raises:
         DefinitionError: Two aggregates share a topic, or two events a stored name.
         ConfigurationError: A projection is of an aggregate that is not among ``aggregates``, or
-            two share a name.
+            two share a name; or ``postgres`` is an engine.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class App:
         partitions: int = PARTITIONS,
         kafka_options: Mapping[str, Any] | None = None,
     ) -> None:
+        address.refuse_engine(postgres)
         self.aggregates: Final = tuple(aggregates)
         self.projections: Final = {each.name: each for each in projections}
         self._addresses = (kafka, postgres)
@@ -186,9 +189,17 @@ class App:
             )
         return self._open.repositories[aggregate]
 
+    def async_repository(self, aggregate: type[A]) -> AsyncRepository[A]:
+        """The same for asyncio; what `repository` keeps in memory serves it too.
+
+        Raises:
+            ConfigurationError: The aggregate is not the application's.
+        """
+        return AsyncRepository(self.repository(aggregate))
+
     def events(
         self,
-        stream: str,
+        stream: str | UUID,
         *,
         topic: str | None = None,
         version: int | None = None,
@@ -205,7 +216,7 @@ class App:
             PastNotFound: It has not come to ``version``.
             ValueError: ``at`` has no time zone, ``version`` is below 1, or both are given.
         """
-        topic = self._topic(topic)
+        topic, stream = self._topic(topic), stream_id(stream)
         head = self.store.head(topic, stream)
         if head is None:
             raise StreamNotFound(topic, stream)

@@ -20,13 +20,29 @@ KEEPALIVES = {
 """A server that is gone is noticed within about half a minute."""
 
 
+def refuse_engine(postgres: object) -> None:
+    """Refuse an engine of SQLAlchemy's in place of an address.
+
+    Raises:
+        ConfigurationError: It is one; the message has the line that makes an address of it.
+    """
+    if isinstance(getattr(postgres, "url", None), URL):
+        raise ConfigurationError(
+            f"expected a PostgreSQL address such as {EXAMPLE}; found an object of SQLAlchemy's, "
+            f"{type(postgres).__name__}: what Foldlog opens belongs to no event loop, and commits "
+            "by itself; give it the address, as in\n"
+            "    postgres = engine.url.render_as_string(hide_password=False)"
+        )
+
+
 def parse(postgres: str) -> URL:
     """The address as SQLAlchemy's URL for psycopg; ``postgres://`` is understood too.
 
     Raises:
-        ConfigurationError: It is not a PostgreSQL URL. The message does not repeat the address,
-            which may hold a password.
+        ConfigurationError: It is not a PostgreSQL URL, or an engine. The message does not repeat
+            the address, which may hold a password.
     """
+    refuse_engine(postgres)
     try:
         url = make_url(postgres)
     except (ArgumentError, ValueError):

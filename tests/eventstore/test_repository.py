@@ -5,8 +5,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from eventstore import (
+    NO_STREAM,
     Append,
     Appended,
+    AppendIdReused,
     AppendTooLarge,
     ConcurrencyError,
     EncodingError,
@@ -14,13 +16,15 @@ from eventstore import (
     Head,
     InvalidStreamId,
     MemoryEventStore,
+    Metadata,
     Recorded,
     Repository,
     StreamNotFound,
     UnknownOutcome,
     VersionAhead,
+    carrying,
 )
-from tests.bank import Account, MoneyDeposited
+from tests.bank import Account, MoneyDeposited, MoneyWithdrawn
 
 
 class LosingAnswers:
@@ -47,6 +51,32 @@ class LosingAnswers:
 
     def applied(self, topic: str, stream: str, append_id: UUID) -> Appended | None:
         return self.store.applied(topic, stream, append_id)
+
+
+class Late(LosingAnswers):
+    """A store in which the append of an earlier call comes into the log at a given moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.earlier: Append | None = None
+        self.moment = ""
+
+    def _comes(self, moment: str) -> None:
+        if moment == self.moment and self.earlier is not None:
+            append, self.earlier = self.earlier, None
+            self.store.submit(append).result()
+
+    def head(self, topic: str, stream: str) -> Head | None:
+        self._comes("before loading")
+        return super().head(topic, stream)
+
+    def applied(self, topic: str, stream: str, append_id: UUID) -> Appended | None:
+        self._comes("after loading")
+        return super().applied(topic, stream, append_id)
+
+    def submit(self, append: Append) -> Future[Appended]:
+        self._comes("after deciding")
+        return super().submit(append)
 
 
 @pytest.fixture
@@ -285,6 +315,123 @@ def test_repeating_the_id_of_a_lost_answer_applies_the_command_once(
     )
     assert (answer.repeated, answer.version) == (True, 3)
     assert accounts.get("alice").balance == 101
+
+
+@pytest.mark.parametrize("moment", ["before loading", "after loading", "after deciding"])
+def test_an_id_gets_its_first_answer_whenever_the_earlier_call_comes_into_the_log(
+    moment: str,
+) -> None:
+    store, once = Late(), uuid4()
+    accounts = Repository(store, Account)
+    alice = Account.open("alice", owner="Alice")
+    alice.deposit(100)
+    accounts.save(alice)
+    decided: list[int] = []
+
+    def withdraw_all(alice: Account) -> None:
+        decided.append(alice.balance)
+        alice.withdraw(100)  # would be refused on top of its own events
+
+    all_of_it = [MoneyWithdrawn(amount=100)]
+    store.earlier = Append(Account.topic, "alice", all_of_it, 2, append_id=once)
+    store.moment = moment
+    answer = accounts.execute("alice", withdraw_all, append_id=once, attempts=3)
+    assert (answer.repeated, answer.version) == (True, 3)
+    assert decided == ([100] if moment == "after deciding" else [])
+    assert accounts.get("alice").balance == 0
+
+
+def test_a_conflict_is_tried_again_under_the_same_append_id(store: LosingAnswers) -> None:
+    accounts, once, seen = Repository(store, Account), uuid4(), list[int]()
+    accounts.save(Account.open("alice", owner="Alice"))
+
+    def deposit(alice: Account) -> None:
+        seen.append(alice.version)
+        if len(seen) == 1:
+            accounts.execute("alice", lambda other: other.deposit(10))
+        alice.deposit(1)
+
+    answer = accounts.execute("alice", deposit, append_id=once, attempts=2)
+    assert (answer.version, answer.repeated, seen) == (3, False, [1, 2])
+    again = accounts.execute("alice", deposit, append_id=once, attempts=2)
+    assert (again.version, again.repeated, seen) == (3, True, [1, 2])
+
+
+def test_an_id_that_was_applied_to_another_stream_is_refused_whatever_the_attempts(
+    accounts: Repository[Account],
+) -> None:
+    once = uuid4()
+    accounts.save(Account.open("bob", owner="Bob"), append_id=once)
+    with pytest.raises(AppendIdReused) as caught:
+        accounts.execute("alice", lambda alice: alice.deposit(1), append_id=once, attempts=3)
+    assert (caught.value.stream, caught.value.applied_to) == ("alice", "bob")
+    assert accounts.get("alice").version == 2
+
+
+def test_every_append_names_the_version_that_it_was_decided_on(store: LosingAnswers) -> None:
+    appends: list[Append] = []
+    submit = store.store.submit
+
+    def noting(append: Append) -> Future[Appended]:
+        appends.append(append)
+        return submit(append)
+
+    store.store.submit = noting  # type: ignore[method-assign]
+    accounts = Repository(store, Account)
+    accounts.save(Account.open("alice", owner="Alice"), append_id=uuid4())
+    accounts.execute("alice", lambda alice: alice.deposit(1), append_id=uuid4())
+    with accounts.edit("alice", append_id=uuid4()) as alice:
+        alice.deposit(1)
+    alice.deposit(1)
+    accounts.submit(alice, append_id=uuid4())
+    assert [each.expected for each in appends] == [NO_STREAM, 1, 2, 3]
+
+
+def test_a_command_that_would_have_to_be_awaited_is_refused(accounts: Repository[Account]) -> None:
+    async def deposit(alice: Account) -> None:
+        alice.deposit(1)
+
+    with pytest.raises(TypeError, match="AsyncRepository, which awaits it"):
+        accounts.execute("alice", deposit)
+
+
+def test_a_uuid_is_as_good_an_id_as_its_text(store: LosingAnswers) -> None:
+    accounts, id_ = Repository(store, Account), uuid4()
+    assert accounts.save(Account.open(str(id_), owner="Alice")).stream == str(id_)
+    assert accounts.get(id_).id == Account(id_).id == str(id_)
+    accounts.execute(id_, lambda account: account.deposit(1), append_id=uuid4())
+    with accounts.edit(id_) as account:
+        account.deposit(1)
+    assert accounts.get(id_, version=2).balance == 1
+    assert accounts.get(str(id_)).balance == 2
+    with pytest.raises(InvalidStreamId, match="found '7': it is of type int"):
+        Account(7)  # type: ignore[arg-type]
+
+
+def test_metadata_goes_with_the_events_of_every_way_to_append(store: LosingAnswers) -> None:
+    accounts, metadata = Repository(store, Account), Metadata(causation_id="e1")
+    alice = Account.open("alice", owner="Alice")
+    accounts.save(alice, metadata=metadata)
+    alice.deposit(1)
+    accounts.submit(alice, metadata=metadata)
+    accounts.execute("alice", lambda alice: alice.deposit(1), metadata=metadata)
+    with accounts.edit("alice", metadata=metadata) as alice:
+        alice.deposit(1)
+    accounts.execute("alice", lambda alice: alice.deposit(1))
+    found = [each.metadata for each in store.read(Account.topic, "alice")]
+    assert found == [metadata] * 4 + [None]
+
+
+def test_what_is_carried_goes_with_appends_that_have_no_metadata_of_their_own(
+    accounts: Repository[Account], store: LosingAnswers
+) -> None:
+    request, own = Metadata(correlation_id="r1"), Metadata(causation_id="e1")
+    with carrying(request):
+        accounts.execute("alice", lambda alice: alice.deposit(1))
+        accounts.execute("alice", lambda alice: alice.deposit(1), metadata=own)
+        accounts.execute("alice", lambda alice: alice.deposit(1), metadata=Metadata())
+    found = [each.metadata for each in store.read(Account.topic, "alice", after=2)]
+    assert found == [request, own, None]
 
 
 def test_the_time_of_an_event_is_kept(accounts: Repository[Account], store: LosingAnswers) -> None:
