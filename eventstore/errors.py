@@ -244,7 +244,7 @@ class UnstorableState(EventStoreError):
         self.aggregate, self.why = aggregate, why
         super().__init__(
             f"expected the state of {aggregate} to come back from JSON as it is; found {why}: "
-            "states of it are not stored, and each load reads its events"
+            "it is not stored, and loads read its events instead"
         )
 
 

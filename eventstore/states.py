@@ -58,12 +58,14 @@ class StateForm(Generic[A]):
         try:
             text = self._adapter.dump_json(state, warnings="error").decode()
             back = self._adapter.validate_json(text)
-        except (PydanticSerializationError, ValidationError, ValueError) as error:
-            why = f"its JSON: {str(error).splitlines()[0]}"
+        except ValidationError as error:
+            raise UnstorableState(self._type.__name__, _told(error)) from None
+        except (PydanticSerializationError, ValueError) as error:
+            why = f"that it has no JSON: {str(error).splitlines()[0]}"
             raise UnstorableState(self._type.__name__, why) from None
         for name, value in state.items():
             if back[name] != value or type(back[name]) is not type(value):
-                why = f"field {name}, a {type(value).__name__}, does not come back as it was"
+                why = f"field {name}, a {type(value).__name__}, changed by it"
                 raise UnstorableState(self._type.__name__, why)
         return text
 
@@ -76,9 +78,13 @@ class StateForm(Generic[A]):
         try:
             return self._adapter.validate_json(text)
         except ValidationError as error:
-            told = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            why = f"what was stored: {'.'.join(map(str, told['loc']))}: {told['msg']}"
-            raise UnstorableState(self._type.__name__, why) from None
+            raise UnstorableState(self._type.__name__, _told(error)) from None
+
+
+def _told(error: ValidationError) -> str:
+    """What its JSON is not, without values: they do not belong in logs."""
+    told = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"field {'.'.join(map(str, told['loc']))}: {told['msg']}"
 
 
 def _adapter(hints: dict[str, Any]) -> TypeAdapter[dict[str, Any]]:

@@ -70,7 +70,7 @@ def refill(
 ) -> Refilled:
     """Store the state of every stream of a topic, to the ends of the log as they are now.
 
-    ``log`` reads the aggregate's topic, which has so many partitions.
+    ``log`` reads the aggregate's topic, which has so many partitions; 0: it is not there.
 
     Raises:
         LogError: A partition cannot be read.
@@ -81,7 +81,8 @@ def refill(
         form = StateForm(aggregate_type)
     except UnstorableState as error:
         return Refilled(name, topic, "", refused=str(error))
-    ends = {(topic, partition): end for partition, end in log.ends(topic).items()}
+    found = log.ends(topic) if partitions else {}
+    ends = {(topic, partition): end for partition, end in found.items()}
     reached = {(topic, partition): LOG_START for partition in range(partitions)}
     log.assign(reached)
     passed = dict.fromkeys(reached, 0)

@@ -109,7 +109,7 @@ def test_a_value_that_comes_back_as_another_type_is_refused_by_its_field() -> No
 
     loose = Loose("one")
     loose.record(MoneyDeposited(amount=1))
-    with pytest.raises(UnstorableState, match="field value, a tuple, does not come back") as caught:
+    with pytest.raises(UnstorableState, match="field value, a tuple, changed by it") as caught:
         StateForm(Loose).dumped(loose)
     assert caught.value.aggregate == "Loose"
 
