@@ -19,8 +19,7 @@ from eventstore.aggregates import Aggregate, copied, fold, restore
 from eventstore.defaults import AGGREGATES_CACHED, EVENTS_NOTED, EVENTS_PER_STATE
 from eventstore.errors import PastNotFound, StreamNotFound, UnstorableState
 from eventstore.events import Event
-from eventstore.postgres.states import State, StateKey
-from eventstore.state_store import StateStore
+from eventstore.state_port import State, StateKey, States
 from eventstore.states import StateForm
 from eventstore.store import Append, Appended, EventStore, Head, Recorded, check_stream_id
 
@@ -53,9 +52,7 @@ class Kept(NamedTuple, Generic[A]):
 class Loader(Generic[A]):
     """Loads the aggregates of one type; safe to use from many threads."""
 
-    def __init__(
-        self, store: EventStore, aggregate_type: type[A], states: StateStore | None
-    ) -> None:
+    def __init__(self, store: EventStore, aggregate_type: type[A], states: States | None) -> None:
         self._store = store
         self._type = aggregate_type
         self._memory: _Memory[A] = _Memory()

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from eventstore._loading import Loader
 from eventstore.aggregates import Aggregate
 from eventstore.metadata import Metadata, carried
-from eventstore.state_store import StateStore
+from eventstore.state_port import States
 from eventstore.store import NO_STREAM, Append, Appended, EventStore, stream_id
 
 A = TypeVar("A", bound=Aggregate[Any])
@@ -22,9 +22,7 @@ A = TypeVar("A", bound=Aggregate[Any])
 class Steps(Generic[A]):
     """The steps for the aggregates of one type; safe to use from many threads."""
 
-    def __init__(
-        self, store: EventStore, aggregate_type: type[A], states: StateStore | None
-    ) -> None:
+    def __init__(self, store: EventStore, aggregate_type: type[A], states: States | None) -> None:
         self._store = store
         self._topic = aggregate_type.topic
         self._loader = Loader(store, aggregate_type, states)

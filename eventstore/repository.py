@@ -11,7 +11,7 @@ from eventstore._steps import Steps, check_attempts, decide, nothing
 from eventstore.aggregates import Aggregate
 from eventstore.errors import ConcurrencyError
 from eventstore.metadata import Metadata
-from eventstore.state_store import StateStore
+from eventstore.state_port import States
 from eventstore.store import Appended, EventStore
 
 A = TypeVar("A", bound=Aggregate[Any])
@@ -35,7 +35,7 @@ class Repository(Generic[A]):
     """
 
     def __init__(
-        self, store: EventStore, aggregate_type: type[A], *, states: StateStore | None = None
+        self, store: EventStore, aggregate_type: type[A], *, states: States | None = None
     ) -> None:
         self._store = store
         self._type = aggregate_type

@@ -19,7 +19,7 @@ from psycopg.rows import TupleRow
 from eventstore.defaults import STATES_SECONDS, STATES_WAITING
 from eventstore.errors import ConfigurationError, UnstorableState
 from eventstore.postgres import address, states
-from eventstore.postgres.states import State, StateKey
+from eventstore.state_port import Dump, State, StateKey
 
 T = TypeVar("T")
 
@@ -34,12 +34,9 @@ PAUSE_SECONDS: Final = 5.0
 CLOSE_SECONDS: Final = 5.0
 """Seconds to wait at closing for the last states to be stored."""
 
-Dump = Callable[[], State]
-"""Makes the state to store; called on the store's thread."""
-
 
 class StateStore:
-    """States of one database; safe to use from many threads.
+    """`States` in one database; safe to use from many threads.
 
     Use as a context manager, or call `close`: that stores what waits.
     """

@@ -22,7 +22,7 @@ from eventstore.events import Event
 from eventstore.kafka.reader import LogReader, PartitionKey
 from eventstore.log import LOG_START
 from eventstore.postgres import address, states
-from eventstore.postgres.states import State, StateKey
+from eventstore.state_port import State, StateKey
 from eventstore.states import StateForm
 from eventstore.store import Recorded
 

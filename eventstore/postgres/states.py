@@ -1,29 +1,12 @@
 """States of aggregates in PostgreSQL: a cache of folds, by the fingerprint of their shape."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-
-class StateKey(NamedTuple):
-    """Whose state, and of which shape."""
-
-    topic: str
-    stream: str
-    fingerprint: bytes
-
-
-class State(NamedTuple):
-    """A stream folded up to a version."""
-
-    version: int
-    append: bytes
-    """The 16 bytes of the append id that brought the last of its events."""
-    text: str
-    """The fields as a JSON object."""
-
+from eventstore.state_port import State, StateKey
 
 _READ: Final = """
 SELECT stream, version, uuid_send(append_id), state::text FROM foldlog.states

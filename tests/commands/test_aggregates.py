@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from eventstore import Aggregate
 from eventstore.errors import ConfigurationError
 from eventstore.postgres import address, states
-from eventstore.postgres.states import State
+from eventstore.state_port import State
 from eventstore.states import StateForm
 from foldlog.commands import main
 from tests.bank import Account, MoneyDeposited

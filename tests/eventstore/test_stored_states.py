@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from eventstore import Aggregate, EventStore, Repository
 from eventstore.defaults import EVENTS_PER_STATE
 from eventstore.postgres import address, states
-from eventstore.postgres.states import State, StateKey
+from eventstore.state_port import State, StateKey
 from eventstore.state_store import StateStore
 from eventstore.states import StateForm
 from tests.bank import Account, AccountEvent, AccountOpened, MoneyDeposited, MoneyWithdrawn
