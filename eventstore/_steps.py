@@ -96,8 +96,8 @@ def check_attempts(attempts: int) -> None:
         raise ValueError(f"expected at least 1 attempt; found {attempts}")
 
 
-def decide(command: Callable[[A], object], aggregate: A) -> None:
-    """Call the command, which must not have to be awaited.
+def decide(command: Callable[[A], object], aggregate: A) -> object:
+    """Call the command, which must not have to be awaited; gives what it returns.
 
     Raises:
         TypeError: It must.
@@ -109,3 +109,4 @@ def decide(command: Callable[[A], object], aggregate: A) -> None:
             f"expected a command that decides at once; found the coroutine {result.__qualname__}: "
             "use a plain function, or AsyncRepository, which awaits it"
         )
+    return result
