@@ -13,10 +13,10 @@ LOCK := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python
 
-.PHONY: help demo test check format bench docs lock wheel clean
+.PHONY: help demo test check format bench bench-long docs lock wheel clean
 
 help: ## show the verbs
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 $(UV):
 	@test -n "$(PYTHON)" || { echo "expected Python 3.11 or later on PATH; found none: install it" >&2; exit 1; }
@@ -55,6 +55,9 @@ format: $(VENV)/.dev ## format and sort imports
 
 bench: $(VENV)/.dev ## ours beside floors by hand and a peer, latency and failover; writes build/bench.json
 	@$(BIN)/python benchmarks/run.py
+
+bench-long: $(VENV)/.dev ## the same on ten million events, kept in build/long; writes build/bench-long.json
+	@$(BIN)/python benchmarks/long.py
 
 docs: $(VENV)/.dev ## the documentation, into docs/_build/html
 	@$(BIN)/sphinx-build --fail-on-warning --nitpicky --keep-going --quiet -b html docs docs/_build/html

@@ -7,9 +7,10 @@ from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.app import TOPIC
+from eventstore.kafka.settings import KafkaSettings
 
 ROOT: Final = Path(__file__).parent.parent
 SECONDS_TO_STOP: Final = 30.0
@@ -60,9 +61,9 @@ class WriterProcess:
             raise RuntimeError(f"foldlog writers ended with {code}:\n{said}")
 
     @property
-    def resident(self) -> int:
-        """Bytes of memory that it holds."""
-        return resident(self._process.pid)
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
 
 @contextmanager
@@ -84,3 +85,18 @@ def resident(pid: int) -> int:
     """Bytes of memory that a process holds."""
     status = Path(f"/proc/{pid}/statm").read_text(encoding="ascii")
     return int(status.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def owner_pid(kafka: str, topic: str) -> int:
+    """The process that the group of a topic's writers has given its only partition.
+
+    Raises:
+        RuntimeError: No process of this machine has it.
+    """
+    group = f"foldlog.{topic}.writers"
+    admin: Any = KafkaSettings(kafka).admin()
+    described = admin.describe_consumer_groups([group])[group].result()
+    for member in described.members:
+        if member.assignment.topic_partitions:
+            return int(member.client_id.rpartition(":")[2])
+    raise RuntimeError(f"nobody writes to {topic}")

@@ -1,0 +1,115 @@
+"""Measures on ten million events in a million streams, in one partition.
+
+They are appended once, into a folder that is used again; remove it (``make clean``) to begin
+anew. Prints a table, and writes ``build/bench-long.json``.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+
+from benchmarks.measured import HERE, Figure, as_json, run_side
+from benchmarks.run import figures_table
+from foldlog import migrations
+from foldlog.embedded import Stack
+
+BUILD: Final = HERE.parent / "build"
+TOPIC: Final = "long"
+GETS: Final = 100
+QUIET_SECONDS: Final = 3.0
+
+
+def arguments() -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=10_000_000, help="how many events")
+    parser.add_argument("--data", type=Path, default=BUILD / "long", help="where they are kept")
+    parser.add_argument("--output", type=Path, default=BUILD / "bench-long.json", help="the JSON")
+    return parser.parse_args()
+
+
+def filled(asked: argparse.Namespace, job: dict[str, Any]) -> dict[str, Any]:
+    """What is known of the events in the folder, which are appended if they are not there."""
+    told: Path = asked.data / "filled.json"
+    if told.exists():
+        found: dict[str, Any] = json.loads(told.read_text(encoding="utf-8"))
+        print(f"using the {found['events']:,} events in {asked.data}")
+        return found
+    print(f"appending {asked.events:,} events to one partition, kept in {asked.data}")
+    command = [sys.executable, str(HERE / "ours" / "long_fill.py"), json.dumps(job)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
+    found = json.loads(done.stdout.splitlines()[-1])
+    told.write_text(json.dumps(found) + "\n", encoding="utf-8")
+    return found
+
+
+def begin_anew_if_other(asked: argparse.Namespace) -> None:
+    """Remove a folder whose events are fewer or more than asked for, or were never all there."""
+    told: Path = asked.data / "filled.json"
+    if asked.data.exists():
+        found = json.loads(told.read_text(encoding="utf-8"))["events"] if told.exists() else 0
+        if found != asked.events:
+            print(f"removing {asked.data}: it holds {found:,} whole events")
+            shutil.rmtree(asked.data)
+
+
+def memory(found: dict[str, Any]) -> Figure:
+    """How much more the writer held after all events than after a tenth of them."""
+    held = [each / 1e6 for each in found["memory"]]
+    tenths, rate = ", ".join(f"{each:.0f}" for each in held), found["events"] / found["seconds"]
+    return Figure(
+        "long_memory_growth",
+        "MB",
+        held[-1] - held[0],
+        note=f"the writer's memory after each tenth, MB: {tenths}; {rate:,.0f} events/s",
+    )
+
+
+def get(job: dict[str, Any]) -> Figure:
+    """A stream of ten events spread over the partition, with no state of its shape stored."""
+    milliseconds = run_side("ours", "long_get", **job, gets=GETS)["milliseconds"]
+    return Figure(
+        "long_get",
+        "ms",
+        statistics.median(milliseconds[1:]),
+        100.0,
+        note=f"longest of {len(milliseconds) - 1}: {max(milliseconds[1:]):.0f} ms; the first, "
+        f"which connects: {milliseconds[0]:.0f} ms",
+    )
+
+
+def failover(job: dict[str, Any]) -> Figure:
+    """The longest stall of any append after the partition's writer was killed."""
+    found = run_side("ours", "long_failover", **job, quiet_seconds=QUIET_SECONDS)
+    failed = sum(found["failed"].values())
+    note = f"{found['appends']:,} appends at 100/s, {failed} failed"
+    return Figure("long_failover_killed", "s", found["seconds"], 17.0, note=note)
+
+
+def main() -> None:
+    """Append the events, unless they are there, and measure."""
+    asked = arguments()
+    begin_anew_if_other(asked)
+    with Stack(asked.data, say=print) as stack:
+        migrations.upgrade(stack.postgres)
+        job = {"kafka": stack.kafka, "postgres": stack.postgres, "topic": TOPIC, "partitions": 1}
+        job["events"] = asked.events
+        figures = [memory(filled(asked, job))]
+        for measure in (get, failover):
+            figures.append(measure(job))
+            print(f"{figures[-1].name}: {figures[-1].ours:,.3g} {figures[-1].unit}", flush=True)
+    Console(width=180).print(figures_table(figures))
+    asked.output.parent.mkdir(parents=True, exist_ok=True)
+    found = {one.name: as_json(one) for one in figures}
+    asked.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
