@@ -2,6 +2,8 @@
 
 Give it a store in a module of pytest's, and it checks all that `Repository` relies on:
 
+    import pytest
+
     from eventstore.contract import EventStoreContract
 
     class TestMyStore(EventStoreContract):
@@ -10,7 +12,9 @@ Give it a store in a module of pytest's, and it checks all that `Repository` rel
             with MyStore(topics={self.topic: self.event_types}) as store:
                 yield store
 
-The tests use streams of their own, so one store can serve them all. pytest must be installed.
+``topic`` and ``event_types`` are what the tests append; a store that takes any event needs
+neither. The tests use streams of their own, so one store can serve them all. pytest must be
+installed.
 """
 
 import enum
@@ -25,6 +29,7 @@ import pytest
 from eventstore.aggregates import Aggregate
 from eventstore.errors import AppendTooLarge, ConcurrencyError, EncodingError, VersionAhead
 from eventstore.events import Event
+from eventstore.metadata import Metadata, carrying
 from eventstore.repository import Repository
 from eventstore.store import (
     ANY,
@@ -265,7 +270,91 @@ class EventStoreContract:
         assert applied.positions == first.positions
         assert store.applied(self.topic, stream, uuid4()) is None
 
+    def test_a_command_is_executed_once_under_one_append_id(
+        self, store: EventStore, stream: str
+    ) -> None:
+        tills, once, called = Repository(store, Till), uuid4(), list[int]()
+        _decided(store, _append(stream, _deposits(1), NO_STREAM))
+
+        def deposit(till: Till) -> None:
+            called.append(till.version)
+            till.deposit(7)
+
+        first = tills.execute(stream, deposit, append_id=once)
+        tills.execute(stream, lambda till: till.deposit(1))
+        again = tills.execute(stream, deposit, append_id=once, attempts=3)
+        assert (again.repeated, again.version, again.positions) == (True, 2, first.positions)
+        assert called == [1]
+        assert tills.get(stream).total == 8
+
+    def test_a_command_that_many_execute_at_once_under_one_append_id_is_applied_once(
+        self, store: EventStore, stream: str
+    ) -> None:
+        tills, once = Repository(store, Till), uuid4()
+        _decided(store, _append(stream, _deposits(1), NO_STREAM))
+
+        def deposit(_: int) -> Appended:
+            return tills.execute(stream, lambda till: till.deposit(7), append_id=once, attempts=3)
+
+        answers = _at_once(deposit)
+        assert {answer.positions for answer in answers} == {answers[0].positions}
+        assert tills.get(stream).total == 7
+        assert _versions(store, stream) == [1, 2]
+
+    def test_a_uuid_names_the_stream_of_its_text(self, store: EventStore) -> None:
+        tills, name = Repository(store, Till), uuid4()
+        till = Till(name)
+        till.deposit(7)
+        assert tills.save(till).stream == str(name)
+        assert tills.get(name).total == tills.get(str(name)).total == 7
+        assert _versions(store, str(name)) == [1]
+
+    # Metadata
+
+    def test_metadata_comes_back_with_each_event_of_its_append(
+        self, store: EventStore, stream: str
+    ) -> None:
+        metadata = Metadata("order 7", "e1", "00-0af7651916cd43dd8448eb211c80319c", {"": "Zoë 🏦"})
+        _decided(store, _append(stream, _deposits(2), NO_STREAM, metadata=metadata))
+        _decided(store, _append(stream, _deposits(1), 2))
+        found = [one.metadata for one in store.read(self.topic, stream)]
+        assert found == [metadata, metadata, None]
+
+    def test_what_is_carried_where_an_append_is_made_comes_back(
+        self, store: EventStore, stream: str
+    ) -> None:
+        tills, metadata = Repository(store, Till), Metadata(correlation_id="order 7")
+        till = Till(stream)
+        till.deposit(1)
+        with carrying(metadata):
+            tills.submit(till).result(SECONDS)
+            tills.execute(stream, lambda till: till.deposit(1))
+        assert [one.metadata for one in store.read(self.topic, stream)] == [metadata, metadata]
+
+    def test_a_repeated_append_id_keeps_the_metadata_that_it_came_with(
+        self, store: EventStore, stream: str
+    ) -> None:
+        once = uuid4()
+        for name in ("first", "again"):
+            metadata = Metadata(user={"call": name})
+            _decided(
+                store,
+                _append(stream, _deposits(1), NO_STREAM, append_id=once, metadata=metadata),
+            )
+        (recorded,) = store.read(self.topic, stream)
+        assert recorded.metadata == Metadata(user={"call": "first"})
+
     # Bounds
+
+    def test_metadata_counts_for_the_size_of_each_event(
+        self, store: EventStore, stream: str
+    ) -> None:
+        metadata = Metadata(traceparent="x" * 4_000)
+        _decided(store, _append(stream, _deposits(200), NO_STREAM, metadata=metadata))
+        with pytest.raises(AppendTooLarge) as caught:
+            _decided(store, _append(stream, _deposits(230), 200, metadata=metadata))
+        assert caught.value.unit == "bytes"
+        assert len(_versions(store, stream)) == 200
 
     def test_an_append_of_too_many_events_is_refused_whole(
         self, store: EventStore, stream: str
@@ -365,8 +454,10 @@ def _append(
     *,
     times: tuple[int, ...] = (),
     append_id: UUID | None = None,
+    metadata: Metadata | None = None,
 ) -> Append:
-    return Append(Till.topic, stream, events, expected, times, append_id or uuid4())
+    once = append_id or uuid4()
+    return Append(Till.topic, stream, events, expected, times, once, metadata=metadata)
 
 
 def _decided(store: EventStore, append: Append) -> Appended:
