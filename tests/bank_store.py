@@ -7,6 +7,7 @@ from uuid import UUID
 
 from eventstore.events import Event
 from eventstore.kafka.partition import Partition
+from eventstore.kafka.routing import Role
 from eventstore.kafka.schemas import SchemaRegistry
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.store import KafkaEventStore
@@ -24,6 +25,7 @@ def open_store(
     *,
     partitions: int = 3,
     events: Mapping[str, Sequence[type[Event]]] | None = None,
+    role: Role = "sole",
 ) -> KafkaEventStore:
     settings = KafkaSettings(kafka)
     topics = Topics(settings, "single", partitions, postgres=postgres)
@@ -33,6 +35,7 @@ def open_store(
         topics=topics,
         registry=SchemaRegistry(settings, topics),
         postgres=postgres,
+        role=role,
     )
 
 

@@ -112,6 +112,12 @@ class Admin:
             entries = answers[resource].result()
         return {name: str(entry.value) for name, entry in entries.items()}
 
+    def has_members(self, group: str) -> bool:
+        """Whether the consumer group has any member now."""
+        answers = self._client.describe_consumer_groups([group], request_timeout=CONNECT_SECONDS)
+        with self._explained(f"the consumer group {group!r} to be described"):
+            return bool(answers[group].result().members)
+
     def ends(self, topic: str) -> dict[int, int]:
         """Partition to the offset that its next record will get, asked from the leaders."""
         return self._offsets(topic, kafka.OffsetSpec.latest())

@@ -119,7 +119,7 @@ class Claiming:
         partition.restored = restored
         partition.phase = Phase.IDLE
         partition.answer_asked(asked, restored.heads, found)
-        if partition.waiting:
+        if partition.waiting and partition.owned:
             self._claim(partition, restored)
 
     def _claim(self, partition: Partition, restored: Restored) -> None:
@@ -172,6 +172,8 @@ class Claiming:
             return
         if restored is None:
             self.lost(partition, EventStoreError("another process claimed it first"))
+        elif not partition.owned:
+            self.lost(partition, EventStoreError("it was assigned to another process"))
         else:
             reached("claim_confirmed")
             session = Session(

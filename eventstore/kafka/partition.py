@@ -32,7 +32,7 @@ from eventstore.kafka.checkpointer import Stored
 from eventstore.kafka.header import NO_OFFSET
 from eventstore.kafka.heads import Heads
 from eventstore.kafka.messages import Encoder
-from eventstore.kafka.records import Report, encode_append
+from eventstore.kafka.records import Report, records_of
 from eventstore.kafka.requests import AppendRequest, Question
 from eventstore.kafka.restorer import Restored
 from eventstore.kafka.session import Sent, Session
@@ -92,6 +92,8 @@ class Partition:
         self.checkpointed_at = 0.0
         self.checkpointing = False
         self.questions: list[Question[Any]] = []
+        self.owned = True
+        """Whether this process may write here; if not, its session ends when all is answered."""
         self._encoder = encoder
         self._transport = transport
         self._report: Report | None = None
@@ -115,6 +117,16 @@ class Partition:
     def busy(self) -> bool:
         """Whether an append waits for something that is still to happen here."""
         return bool(self.waiting or self._by_id or self.phase is Phase.DOUBTING)
+
+    @property
+    def drained(self) -> bool:
+        """Whether everything that was sent is answered."""
+        return not self._by_id
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is being done about it."""
+        return self.phase is Phase.IDLE
 
     @property
     def heads(self) -> Heads:
@@ -141,11 +153,15 @@ class Partition:
         self.retry_at = time.monotonic() + random.uniform(longest / 2, longest)  # noqa: S311
         self.phase = Phase.IDLE
 
+    def retire(self) -> None:
+        """End a session of which everything is answered."""
+        self.session = self._heads = self._report = None
+        self.phase = Phase.IDLE
+
     def give_up(self, why: str, *, older_than: float = 0.0) -> None:
         """Answer what has waited here for too long."""
         limit = time.monotonic() - older_than
-        waiting, self.waiting = self.waiting, deque[AppendRequest]()
-        for request in waiting:
+        for request in self.take_waiting():
             if request.since > limit:
                 self.waiting.append(request)
             else:
@@ -162,7 +178,7 @@ class Partition:
         self, found: Mapping[LookUp, Found | None], *, room: Callable[[], bool]
     ) -> None:
         """Decide what waits, in order; an append that must wait on holds back its stream's."""
-        waiting, self.waiting = self.waiting, deque[AppendRequest]()
+        waiting = self.take_waiting()
         held: list[AppendRequest] = []
         streams: set[str] = set()
         try:
@@ -258,7 +274,7 @@ class Partition:
     def serve(self, request: AppendRequest) -> bool:
         """Decide one append, with heads and ids at hand; False: it must wait, and so must others.
 
-        In this order: its id was applied; its id is in flight; its expected version.
+        In this order: its id was applied; its id is in flight; its deadline; its expected version.
         """
         applied = self.heads.applied.get(request.id)
         if applied is not None:
@@ -273,6 +289,9 @@ class Partition:
                 first.waiters.append(request)
             else:  # what it is told depends on what becomes of the first
                 self._blocked.setdefault(first.append.stream, []).append(request)
+            return True
+        if request.forwarded and time.time() > request.deadline:
+            request.refuse(request.unknown("no decision before its deadline"))
             return True
         if request.undelivered is not None:
             return self._serve_alone(request)
@@ -325,12 +344,11 @@ class Partition:
         if session is None or report is None:
             raise EventStoreError(f"{self.key} is not served")
         try:
-            records = encode_append(
-                self._encoder, append, session=session, version=version, previous=previous
-            )
+            encoded = request.encoded(self._encoder)
         except Exception as error:  # noqa: BLE001 - an event's fault is its append's alone
             request.refuse(error)
             return
+        records = records_of(encoded, session=session, version=version, previous=previous)
         count = len(records)
         last_sequence = session.next_sequence + count - 1
         sent = Sent(request, version + count, count, last_sequence)
@@ -338,7 +356,7 @@ class Partition:
         self._tails[append.stream] = Tail(version + count, session.offset_of(last_sequence))
         session.in_flight.append(sent)
         session.next_sequence = last_sequence + 1
-        self._transport.add(Outgoing(self.key, session, request, records, report))
+        self._transport.add(Outgoing(self.key, session, request, encoded, records, report))
 
     # 3. acknowledge
 
@@ -417,11 +435,15 @@ class Partition:
 
     def refuse_waiting(self, error: EventStoreError) -> None:
         """What waits cannot be decided, and waiting does not help."""
-        waiting, self.waiting = self.waiting, deque[AppendRequest]()
-        for request in waiting:
+        for request in self.take_waiting():
             request.refuse(request.unknown(str(error)) if request.doubted else error)
         for question in self.take_questions():
             question.refuse(error)
+
+    def take_waiting(self) -> deque[AppendRequest]:
+        """The appends that wait, given away once."""
+        taken, self.waiting = self.waiting, deque[AppendRequest]()
+        return taken
 
     def take_questions(self) -> list[Question[Any]]:
         """The questions that wait, given away once."""
@@ -436,6 +458,10 @@ class Partition:
         in_flight, self._by_id = self._by_id.values(), {}
         blocked, self._blocked = self._blocked.values(), {}
         for request in in_flight:
-            request.refuse(request.unknown(str(error)))
-        self.waiting.extend(chain.from_iterable(blocked))
+            request.leave(str(error))
+        for request in (*self.take_waiting(), *chain.from_iterable(blocked)):
+            if request.forwarded:
+                request.leave(str(error))
+            else:
+                self.waiting.append(request)
         self.refuse_waiting(error)

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, TypeAlias
+from uuid import UUID
 
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import Message, Producer
@@ -22,8 +24,9 @@ from eventstore.kafka.header import (
 )
 from eventstore.kafka.messages import Encoder, timestamp_of
 from eventstore.kafka.session import Session
+from eventstore.metadata import size_of
 from eventstore.postgres.checkpoints import PartitionKey
-from eventstore.store import Append
+from eventstore.store import Append, ExpectedVersion
 
 EVENT: Final = int(Kind.EVENT)
 BY: Final = "by"
@@ -33,22 +36,36 @@ Report = Callable[[ClientError | None, Message], None]
 """What the client calls for each record, once, with its error or its offset."""
 
 
+Headers: TypeAlias = tuple[tuple[str, bytes], ...]
+"""The further headers of a record, beside ours."""
+
 Record: TypeAlias = tuple[bytes, bytes, int]
 """One event, ready to be sent: its value, its header, its timestamp in ms."""
 
 
-def encode_append(
-    encoder: Encoder,
-    append: Append,
-    *,
-    session: Session[Any],
-    version: int,
-    previous: int,
-) -> list[Record]:
-    """The records of an append to a stream at ``version``, whose last event is at ``previous``.
+class EncodedEvent(NamedTuple):
+    """An event as it will stand in the log, before it is known where."""
 
-    Nothing is sent before all of it is known to fit: a record that the client refuses does not
-    call back those before it.
+    value: bytes
+    fingerprint: bytes
+    time: int
+    """When it happened, in microseconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedAppend:
+    """An append whose events are bytes already: what travels from process to process."""
+
+    topic: str
+    stream: str
+    events: Sequence[EncodedEvent]
+    expected: ExpectedVersion
+    append_id: UUID
+    headers: Headers = ()
+
+
+def encode(encoder: Encoder, append: Append) -> EncodedAppend:
+    """Encode an append whole, and check its size.
 
     Raises:
         AppendTooLarge: It has too many events, or too many bytes.
@@ -57,15 +74,30 @@ def encode_append(
     count = len(append.events)
     if count > EVENTS_PER_APPEND:
         raise AppendTooLarge(append.stream, count, EVENTS_PER_APPEND, "events")
-    key_size = len(append.stream.encode())
     times = append.times or [time.time_ns() // 1_000] * count
+    events: list[EncodedEvent] = []
+    size = (len(append.stream.encode()) + STRUCT.size + size_of(append.metadata)) * count
+    for event, at in zip(append.events, times, strict=True):
+        value = encoder.encode(event)
+        size += len(value)
+        events.append(EncodedEvent(value, event.codec.fingerprint, at))
+    if size > BYTES_PER_APPEND:
+        raise AppendTooLarge(append.stream, size, BYTES_PER_APPEND, "bytes")
+    headers = append.metadata.headers() if append.metadata is not None else ()
+    return EncodedAppend(
+        append.topic, append.stream, events, append.expected, append.append_id, headers
+    )
+
+
+def records_of(
+    append: EncodedAppend, *, session: Session[Any], version: int, previous: int
+) -> list[Record]:
+    """The records of an append to a stream at ``version``, whose last event is at ``previous``."""
+    count = len(append.events)
     epoch, writer, append_id = session.epoch, session.writer, append.append_id.bytes
     sequence, first_offset = session.next_sequence, session.offset_of(session.next_sequence)
     records: list[Record] = []
-    size = 0
-    for index, (event, at) in enumerate(zip(append.events, times, strict=True)):
-        value = encoder.encode(event)
-        size += len(value) + key_size + STRUCT.size
+    for index, (value, fingerprint, at) in enumerate(append.events):
         header = STRUCT.pack(
             LAYOUT,
             EVENT,
@@ -78,11 +110,9 @@ def encode_append(
             first_offset + index - 1 if index else previous,
             writer,
             append_id,
-            event.codec.fingerprint,
+            fingerprint,
         )
         records.append((value, header, timestamp_of(at)))
-    if size > BYTES_PER_APPEND:
-        raise AppendTooLarge(append.stream, size, BYTES_PER_APPEND, "bytes")
     return records
 
 
@@ -110,11 +140,15 @@ def claim_header(*, epoch: int, writer: bytes, partitions: int) -> bytes:
 def send_append(
     producer: Producer,
     key: PartitionKey,
-    append: Append,
+    append: EncodedAppend,
     records: Sequence[Record],
     report: Report,
 ) -> int:
-    """Hand an append's records to the client; gives how many it took: fewer than all is doubt."""
+    """Hand an append's records to the client; gives how many it took: fewer than all is doubt.
+
+    Nothing is handed over before all of it is known to fit: a record that the client refuses does
+    not call back those before it.
+    """
     produce = producer.produce
     topic, partition, stream = key.topic, key.partition, append.stream.encode()
     taken = 0
@@ -127,7 +161,7 @@ def send_append(
                 partition,
                 on_delivery=report,
                 timestamp=timestamp,
-                headers=[(HEADER, header)],
+                headers=[(HEADER, header), *append.headers],
             )
             taken += 1
     except Exception:  # noqa: BLE001 - whatever it is, what was taken goes out

@@ -3,11 +3,15 @@
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
+from eventstore.defaults import ANSWER_SECONDS
 from eventstore.errors import UnknownOutcome
 from eventstore.kafka.header import NO_OFFSET
 from eventstore.kafka.heads import Heads
+from eventstore.kafka.messages import Encoder
+from eventstore.kafka.records import EncodedAppend, encode
 from eventstore.postgres.checkpoints import Applied, Found, LookUp, Tip
 from eventstore.store import Append, Appended, Position, expected_number
 
@@ -17,14 +21,20 @@ T = TypeVar("T")
 _new: Callable[[Any, Any], Position] = vars(tuple)["__new__"]
 
 
+class LeftToTheNext(Exception):
+    """Another process is to decide this request; who asked is told nothing by this one."""
+
+
 class AppendRequest:
     """An append on its way, and everybody who waits for its answer."""
 
     __slots__ = (
         "append",
+        "deadline",
         "doubted",
         "expected",
         "failures",
+        "forwarded",
         "future",
         "id",
         "needs_id",
@@ -36,9 +46,16 @@ class AppendRequest:
     )
 
     def __init__(
-        self, append: Append, partition: int, *, release: Callable[[], None] | None = None
+        self,
+        append: Append | EncodedAppend,
+        partition: int,
+        *,
+        release: Callable[[], None] | None = None,
+        deadline: float | None = None,
     ) -> None:
         self.append = append
+        self.forwarded = isinstance(append, EncodedAppend)
+        """It came from another process, over the request topic."""
         self.partition = partition
         self.id = append.append_id.bytes
         self.expected = expected_number(append.expected)
@@ -46,9 +63,11 @@ class AppendRequest:
         self.future.set_running_or_notify_cancel()  # an append cannot be retracted
         self.release = release
         self.since = time.monotonic()
+        self.deadline = time.time() + ANSWER_SECONDS if deadline is None else deadline
+        """Seconds since 1970 after which it is not begun: another process's clock reads it too."""
         self.waiters: list[AppendRequest] = []
         """Requests with the same append id that came while this one was in flight."""
-        self.needs_id = not append.first_try
+        self.needs_id = isinstance(append, EncodedAppend) or not append.first_try
         """Whether its id may stand in the log already."""
         self.doubted = False
         """It was in flight when a session fell into doubt: the log alone knows its outcome."""
@@ -68,6 +87,34 @@ class AppendRequest:
         """Its id stands in the log: the first answer again, or its own, late, after doubt."""
         repeated = not self.doubted
         self._give(appended_of(self.append.topic, self.partition, applied, repeated=repeated))
+
+    def hear(self, outcome: Appended | Exception) -> None:
+        """The answer of the process that writes to its partition.
+
+        What it was sent for more than once is told of as repeated; by whom is known only here.
+        """
+        if isinstance(outcome, Appended) and outcome.repeated:
+            own = self.doubted or (isinstance(self.append, Append) and self.append.first_try)
+            outcome = replace(outcome, repeated=not own)
+        self._give(outcome)
+
+    def encoded(self, encoder: Encoder) -> EncodedAppend:
+        """The append as it will be sent.
+
+        Raises:
+            AppendTooLarge, EncodingError: It can never be appended.
+        """
+        append = self.append
+        return append if isinstance(append, EncodedAppend) else encode(encoder, append)
+
+    def leave(self, why: str) -> None:
+        """Nothing is known of it here, and nothing will be, of it and those who share its answer.
+
+        What other processes asked is left to the next writer of its partition.
+        """
+        self._give(LeftToTheNext() if self.forwarded else self.unknown(why))
+        for waiter in self.waiters:
+            waiter.leave(why)
 
     def refuse(self, error: Exception) -> None:
         """It was not acknowledged; the error says whether that is final."""

@@ -27,8 +27,8 @@ DENIED: Final = (
 )
 """Connection options that run code, call other addresses, or switch verification off."""
 
-Reading: TypeAlias = Literal["bulk", "single"]
-"""Whole partitions in order, or single records here and there."""
+Reading: TypeAlias = Literal["bulk", "replies", "single"]
+"""Whole partitions in order, what comes at their ends, or single records here and there."""
 
 SHARED: Final[Mapping[str, Any]] = {
     "client.id": "foldlog",
@@ -63,6 +63,11 @@ READING: Final[Mapping[Reading, Mapping[str, Any]]] = {
         "fetch.max.bytes": 4_194_304,
         "queued.max.messages.kbytes": 8_192,  # bounds the memory of a reader that is behind
     },
+    "replies": {
+        "auto.offset.reset": "latest",  # a reply that is gone has nobody who waits for it
+        "enable.partition.eof": False,
+        "fetch.wait.max.ms": 500,
+    },
     "single": {  # with these a read takes 0.3 to 1.5 ms; with waits of 10 ms, 11
         "fetch.wait.max.ms": 1,
         "fetch.queue.backoff.ms": 1,
@@ -71,6 +76,15 @@ READING: Final[Mapping[Reading, Mapping[str, Any]]] = {
         "queued.min.messages": 1_000,
         "queued.max.messages.kbytes": 1_024,
     },
+}
+
+MEMBER: Final[Mapping[str, Any]] = {
+    "auto.offset.reset": "earliest",  # a request that nobody has read yet
+    "enable.partition.eof": False,
+    "fetch.wait.max.ms": 500,
+    "heartbeat.interval.ms": 300,  # how soon a member hears that partitions move
+    "partition.assignment.strategy": "cooperative-sticky",  # the others keep theirs meanwhile
+    "session.timeout.ms": 6_000,  # how soon a member that was killed is replaced
 }
 
 
@@ -125,6 +139,12 @@ class KafkaSettings:
         """A consumer to which partitions are assigned by hand, with explicit offsets."""
         with self._explained():
             return Consumer(self._client({**CONSUMER, **READING[reading]}), logger=LOGGER)
+
+    def member(self, group: str, client_id: str) -> Consumer:
+        """A consumer to which a group assigns partitions; ``client_id`` says who it is."""
+        options = {"client.id": client_id, **self._options, **CONSUMER, **MEMBER}
+        with self._explained():
+            return Consumer(self._client({**options, "group.id": group}), logger=LOGGER)
 
     def admin(self) -> AdminClient:
         """A client for topics and offsets."""

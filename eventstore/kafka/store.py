@@ -24,6 +24,7 @@ from eventstore.kafka.requests import (
     question_of_append,
     question_of_head,
 )
+from eventstore.kafka.routing import Role
 from eventstore.kafka.schemas import SchemaRegistry
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.topics import TopicInfo, Topics
@@ -35,11 +36,14 @@ T = TypeVar("T")
 
 
 class KafkaEventStore:
-    """The streams of some topics, appended to by this process.
+    """The streams of some topics, whichever process appends to them.
 
     ``event_types`` gives each topic's event classes. Nothing is written before the first append
-    to a topic: that makes the topic if it is missing, registers its schemas, and claims the
-    stream's partition. Without ``postgres``, heads are read from the start of each partition.
+    to a topic: that makes the topic if it is missing, and registers its schemas. By its ``role``
+    this process then becomes one of the topic's writers, who share its partitions; appends to
+    the partitions of others travel to them. A ``"client"`` never writes: it sends every append,
+    and needs a writer somewhere. Without ``postgres``, heads are read from the start of each
+    partition.
 
     Use as a context manager, or call `close`. Safe to use from many threads.
     """
@@ -52,6 +56,7 @@ class KafkaEventStore:
         topics: Topics,
         registry: SchemaRegistry,
         postgres: str | None = None,
+        role: Role = "writer",
     ) -> None:
         self._settings = settings
         self._event_types = {topic: tuple(types) for topic, types in event_types.items()}
@@ -61,7 +66,7 @@ class KafkaEventStore:
         self._registered: set[str] = set()
         self._lock = threading.Lock()
         self._room = threading.BoundedSemaphore(APPENDS_IN_FLIGHT)
-        self._writer = Writer(settings, postgres, Encoder(registry))
+        self._writer = Writer(settings, postgres, Encoder(registry), topics=topics, role=role)
         self._readers: dict[str, StreamReader] = {}
         self._closed = False
         self._process = os.getpid()
@@ -197,6 +202,7 @@ class KafkaEventStore:
             event_types = self._types(topic)
             self._know(self._topics.ensure(topic))
             self._registry.register(each.codec for each in event_types)
+            self._writer.open_topic(self._known[topic])
             self._registered.add(topic)
 
     def _exists(self, topic: str) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from eventstore.defaults import CONNECT_SECONDS, PARTITIONS
+from eventstore.defaults import CONNECT_SECONDS, PARTITIONS, REQUESTS_KEPT_SECONDS
 from eventstore.errors import (
     ConfigurationError,
     PartitionsChanged,
@@ -47,6 +47,15 @@ CONFIG: Final[Mapping[str, str]] = MappingProxyType(
 )
 """The settings of every topic of ours, beside its replicas."""
 
+MAIL_CONFIG: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "cleanup.policy": "delete",
+        "retention.ms": str(REQUESTS_KEPT_SECONDS * 1_000),
+        "segment.ms": str(REQUESTS_KEPT_SECONDS * 250),  # only whole segments expire
+    }
+)
+"""The settings of request and reply topics, beside their replicas: nothing in them lasts."""
+
 HARMLESS: Final = frozenset({"segment.ms"})
 """Settings that cost speed but lose nothing: an operator may have others."""
 
@@ -69,9 +78,9 @@ class Unmet(NamedTuple):
     found: str
 
 
-def config_of(durability: Durability) -> dict[str, str]:
+def config_of(durability: Durability, config: Mapping[str, str] = CONFIG) -> dict[str, str]:
     """The settings that a topic is made with."""
-    return {**CONFIG, "min.insync.replicas": str(IN_SYNC[durability])}
+    return {**config, "min.insync.replicas": str(IN_SYNC[durability])}
 
 
 def unmet(found: Mapping[str, str], durability: Durability) -> Iterator[Unmet]:
@@ -86,6 +95,21 @@ def unmet(found: Mapping[str, str], durability: Durability) -> Iterator[Unmet]:
     least = PRODUCER["message.max.bytes"]
     if int(found[MESSAGE_BYTES]) < least:
         yield Unmet(MESSAGE_BYTES, str(least), found[MESSAGE_BYTES])
+
+
+def requests_topic(topic: str) -> str:
+    """Where appends to ``topic`` travel to its writers; as many partitions as it has."""
+    return f"{topic}.requests"
+
+
+def replies_topic(topic: str) -> str:
+    """Where the writers' answers travel back; as many partitions, of no order."""
+    return f"{topic}.replies"
+
+
+def writers_group(topic: str) -> str:
+    """The consumer group of the processes that may write to ``topic``."""
+    return f"foldlog.{topic}.writers"
 
 
 class Topics:
@@ -124,11 +148,34 @@ class Topics:
         """
         info = self.find(topic)
         if info is None:
-            self._create(topic, partitions or self._partitions)
+            self._create(topic, partitions or self._partitions, CONFIG)
             info = self.check(topic)
         if partitions is not None and info.partitions != partitions:
             raise PartitionsChanged(topic, partitions, info.partitions)
         return info
+
+    def ensure_mail(self, info: TopicInfo) -> dict[int, int]:
+        """Make a topic's request and reply topics, unless they are there; the replies' ends now.
+
+        Raises:
+            PartitionsChanged: One of them has another number of partitions.
+            ConfigurationError: Kafka cannot be reached, or refuses to make them.
+        """
+        for topic in (requests_topic(info.topic), replies_topic(info.topic)):
+            described = self._admin.describe(topic)
+            if described is None:
+                self._create(topic, info.partitions, MAIL_CONFIG)
+            elif described.partitions != info.partitions:
+                raise PartitionsChanged(topic, info.partitions, described.partitions)
+        return self._admin.ends(replies_topic(info.topic))
+
+    def has_writers(self, topic: str) -> bool:
+        """Whether any process is a member of the group of the topic's writers now.
+
+        Raises:
+            ConfigurationError: Kafka cannot be reached, or refuses.
+        """
+        return self._admin.has_members(writers_group(topic))
 
     def find(self, topic: str) -> TopicInfo | None:
         """The topic if it is there, else None; the errors are those of `ensure`."""
@@ -154,23 +201,30 @@ class Topics:
     def plan(self, topics: Mapping[str, int | None]) -> list[str]:
         """The commands by which an operator makes these topics as `ensure` would.
 
-        Each topic comes with its number of partitions; None: as many as topics get here.
+        Each topic comes with its number of partitions; None: as many as topics get here, and
+        then its request and reply topics come too.
         """
-        return [self._plan(topic, number) for topic, number in topics.items()]
+        lines: list[str] = []
+        for topic, partitions in topics.items():
+            lines.append(self._plan(topic, partitions, CONFIG))
+            if partitions is None:
+                mail = (requests_topic(topic), replies_topic(topic))
+                lines.extend(self._plan(each, None, MAIL_CONFIG) for each in mail)
+        return lines
 
-    def _plan(self, topic: str, partitions: int | None) -> str:
-        settings = config_of(self._durability)
-        config = " ".join(f"--config {name}={value}" for name, value in settings.items())
+    def _plan(self, topic: str, partitions: int | None, config: Mapping[str, str]) -> str:
+        settings = config_of(self._durability, config).items()
+        options = " ".join(f"--config {name}={value}" for name, value in settings)
         return (
             f"kafka-topics.sh --bootstrap-server {self._settings.bootstrap} --create "
             f"--if-not-exists --topic {topic} --partitions {partitions or self._partitions} "
-            f"--replication-factor {REPLICAS[self._durability]} {config}"
+            f"--replication-factor {REPLICAS[self._durability]} {options}"
         )
 
-    def _create(self, topic: str, partitions: int) -> None:
+    def _create(self, topic: str, partitions: int, config: Mapping[str, str]) -> None:
         replicas = REPLICAS[self._durability]
         try:
-            self._admin.create(topic, partitions, replicas, config_of(self._durability))
+            self._admin.create(topic, partitions, replicas, config_of(self._durability, config))
         except TooFewBrokers:
             raise ConfigurationError(
                 f"expected {replicas} brokers to keep topic {topic!r}; found fewer at "

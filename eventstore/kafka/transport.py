@@ -14,7 +14,14 @@ from typing import Final, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from eventstore._failpoints import reached
-from eventstore.kafka.records import Record, Report, claim_header, send_append, send_claim
+from eventstore.kafka.records import (
+    EncodedAppend,
+    Record,
+    Report,
+    claim_header,
+    send_append,
+    send_claim,
+)
 from eventstore.kafka.requests import AppendRequest
 from eventstore.kafka.session import Session
 from eventstore.kafka.settings import KafkaSettings
@@ -35,6 +42,7 @@ class Outgoing(NamedTuple):
     key: PartitionKey
     session: Session[AppendRequest]
     request: AppendRequest
+    append: EncodedAppend
     records: Sequence[Record]
     report: Report
 
@@ -78,12 +86,12 @@ class Transport:
         together: encoding in between makes many small requests, at two thirds of the rate.
         """
         while self._outgoing:
-            key, session, request, records, report = self._outgoing.popleft()
+            key, session, request, append, records, report = self._outgoing.popleft()
             self._unsent -= len(records)
             if not session.serving:
                 continue
             reached("before_send")
-            taken = send_append(self._opened(), key, request.append, records, report)
+            taken = send_append(self._opened(), key, append, records, report)
             reached("after_send")
             session.outstanding += taken
             if taken < len(records):

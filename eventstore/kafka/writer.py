@@ -27,8 +27,9 @@ from eventstore.kafka.messages import Encoder
 from eventstore.kafka.partition import PATIENCE_SECONDS, Partition, Phase
 from eventstore.kafka.requests import AppendRequest, Question
 from eventstore.kafka.restorer import Restorer
+from eventstore.kafka.routing import Role, Routing
 from eventstore.kafka.settings import KafkaSettings
-from eventstore.kafka.topics import TopicInfo
+from eventstore.kafka.topics import TopicInfo, Topics
 from eventstore.kafka.transport import Transport
 from eventstore.postgres.checkpoints import Checkpoint, PartitionKey
 
@@ -45,9 +46,17 @@ Call = Callable[[], None]
 
 
 class Writer:
-    """Appends to the partitions of some topics, for this process alone."""
+    """Appends to the partitions of some topics, or sends appends to who does."""
 
-    def __init__(self, settings: KafkaSettings, postgres: str | None, encoder: Encoder) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        postgres: str | None,
+        encoder: Encoder,
+        *,
+        topics: Topics,
+        role: Role,
+    ) -> None:
         self._encoder = encoder
         self._postgres = postgres
         self._transport = Transport(settings)
@@ -68,6 +77,9 @@ class Writer:
             partitions=self._partitions.values,
             tell=self._tell,
         )
+        self._routing = Routing(
+            settings, topics, encoder, role=role, partition=self._partition, tell=self._tell
+        )
         self._look_ups: LookUps | None = None
         self._checkpointer: Checkpointer | None = None
         if postgres is None:
@@ -86,6 +98,10 @@ class Writer:
     def serve_topic(self, info: TopicInfo) -> None:
         """Make a topic known, before the first request for it."""
         self._topics[info.topic] = info
+
+    def open_topic(self, info: TopicInfo) -> None:
+        """Be able to append to a topic, before the first append; raises as `Routing.open`."""
+        self._routing.open(info)
 
     def put(self, request: AppendRequest | Question[Any]) -> None:
         """Hand over a request; its future gets the answer."""
@@ -146,7 +162,7 @@ class Writer:
             item = inbox.get(timeout=0 if self._transport.in_flight else TICK_SECONDS)
             while True:
                 if isinstance(item, AppendRequest):
-                    self._partition(item.append.topic, item.partition).waiting.append(item)
+                    self._routing.route(item)
                 elif callable(item):
                     item()
                 else:
@@ -164,6 +180,7 @@ class Writer:
             partition = Partition(
                 key, info.partitions, encoder=self._encoder, transport=self._transport
             )
+            partition.owned = self._routing.owns(topic, number)
             self._partitions[topic, number] = partition
         return partition
 
@@ -173,10 +190,14 @@ class Writer:
         if now - self._gave_up_at > TICK_SECONDS:
             self._gave_up_at = now
             self._give_up(now)
+        self._routing.attend(self._partitions.values())
         for partition in self._partitions.values():
             phase = partition.phase
             if phase is Phase.SERVING:
                 self._checkpoint_if_due(partition, now)
+                if not partition.owned and partition.drained and not partition.checkpointing:
+                    self._checkpoint(partition, now)
+                    partition.retire()
             elif phase is Phase.DOUBTING:
                 if partition.session is None or partition.session.outstanding == 0:
                     partition.settle()
@@ -185,6 +206,7 @@ class Writer:
 
     def _give_up(self, now: float) -> None:
         """Answer what has waited for too long because something is out of order."""
+        self._routing.give_up()
         stalled = now - self._claiming.seen > PATIENCE_SECONDS
         for partition in self._partitions.values():
             why = partition.trouble
@@ -207,7 +229,8 @@ class Writer:
         for partition in self._partitions.values():
             if partition.serving and partition.wanted:
                 partition.answer_questions(found)
-                partition.serve_waiting(found, room=self._has_room)
+                if partition.owned:
+                    partition.serve_waiting(found, room=self._has_room)
         self._transport.send()
         if not self._looking_up:
             while self._checkpoints:
@@ -276,7 +299,9 @@ class Writer:
     def _finish(self) -> None:
         """Answer what can be answered, then store the last checkpoints."""
         deadline = time.monotonic() + CLOSING_SECONDS
+        self._routing.stop_taking()
         while self._busy() and time.monotonic() < deadline:
+            self._routing.stop_taking()
             self._take()
             self._turn()
         for partition in self._partitions.values():
@@ -286,7 +311,8 @@ class Writer:
     def _busy(self) -> bool:
         """Whether an append waits, or a checkpoint after which the last is still to be stored."""
         partitions = self._partitions.values()
-        return any(each.busy or (each.serving and each.checkpointing) for each in partitions)
+        checkpointing = (each.serving and each.checkpointing for each in partitions)
+        return self._routing.busy or any(each.busy for each in partitions) or any(checkpointing)
 
     def _end(self) -> None:
         """The store is closed or has failed: nobody waits for an answer that will not come."""
@@ -299,6 +325,7 @@ class Writer:
             self._checkpointer.close(CLOSING_SECONDS)
         if self._look_ups is not None:
             self._look_ups.close(CONNECT_SECONDS)
+        self._routing.close(self._closed(), CLOSING_SECONDS)
         self._transport.close(0)
 
     def _refuse_inbox(self) -> None:

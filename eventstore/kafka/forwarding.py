@@ -1,0 +1,135 @@
+"""Sends appends to whoever writes to their partition, and gives their callers the answers.
+
+Everything runs on the writer's thread. A request is sent once: it stays in its topic until its
+answer is acknowledged, and the next writer of the partition finds it there. Its append id keeps
+it from being applied twice.
+"""
+
+import itertools
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from eventstore.defaults import ANSWER_SECONDS
+from eventstore.errors import EventStoreError, NoWriter
+from eventstore.kafka.mail import Mail
+from eventstore.kafka.messages import Encoder
+from eventstore.kafka.request_format import (
+    REQUEST,
+    Reply,
+    Request,
+    outcome_of,
+    pack_request,
+)
+from eventstore.kafka.requests import AppendRequest
+from eventstore.kafka.topics import requests_topic
+
+LATE_SECONDS: Final = 1.0
+"""Seconds after its deadline that a request's answer is still waited for."""
+
+Call = Callable[[], None]
+
+
+class Forwarding:
+    """The requests of this process that are not answered yet.
+
+    ``has_writers`` says whether a topic has any, asked on a thread of its own; ``tell`` hands a
+    call over to the writer's.
+    """
+
+    def __init__(
+        self,
+        mail: Mail,
+        encoder: Encoder,
+        *,
+        has_writers: Callable[[str], bool],
+        tell: Callable[[Call], None],
+    ) -> None:
+        self.sender: Final = os.urandom(8)
+        """Tells the replies to this process from others' in one partition."""
+        self.reply_partitions: dict[str, int] = {}
+        """Topic to the partition of its reply topic that this process reads."""
+        self._mail = mail
+        self._encoder = encoder
+        self._has_writers = has_writers
+        self._tell = tell
+        self._numbers = itertools.count(1)
+        self._pending: dict[int, AppendRequest] = {}
+        self._where: Counter[tuple[str, int]] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def waits_for(self, topic: str, partition: int) -> bool:
+        """Whether requests to this partition are not answered yet."""
+        return self._where[topic, partition] > 0
+
+    def send(self, request: AppendRequest) -> None:
+        """Send an append to the writer of its partition."""
+        try:
+            append = request.encoded(self._encoder)
+        except Exception as error:  # noqa: BLE001 - an event's fault is its append's alone
+            request.refuse(error)
+            return
+        number = next(self._numbers)
+        self._pending[number] = request
+        self._where[append.topic, request.partition] += 1
+        reply_partition = self.reply_partitions[append.topic]
+        value, header = pack_request(
+            Request(append, request.deadline, self.sender, number, reply_partition)
+        )
+        self._mail.send(
+            requests_topic(append.topic),
+            request.partition,
+            append.stream.encode(),
+            value,
+            headers=[(REQUEST, header), *append.headers],
+            reported=partial(self._sent, number),
+        )
+
+    def heard(self, reply: Reply) -> None:
+        """A reply came; one that nobody waits for any more says nothing."""
+        request = self._take(reply.number)
+        if request is not None:
+            request.hear(outcome_of(reply, request.append, request.partition))
+
+    def give_up(self) -> None:
+        """Answer those whose deadline is over."""
+        limit = time.time() - LATE_SECONDS
+        late = [each for each, request in self._pending.items() if request.deadline < limit]
+        if late:
+            requests = [request for each in late if (request := self._take(each)) is not None]
+            threading.Thread(target=self._explain, args=(requests,), daemon=True).start()
+
+    def refuse_everything(self, error: EventStoreError) -> None:
+        """Nobody hears the answers any more."""
+        for number in tuple(self._pending):
+            request = self._take(number)
+            if request is not None:
+                request.refuse(request.unknown(str(error)))
+
+    def _sent(self, number: int, error: str | None) -> None:
+        if error is not None and (request := self._take(number)) is not None:
+            request.refuse(request.unknown(f"its request was not delivered: {error}"))
+
+    def _take(self, number: int) -> AppendRequest | None:
+        request = self._pending.pop(number, None)
+        if request is not None:
+            self._where[request.append.topic, request.partition] -= 1
+        return request
+
+    def _explain(self, requests: list[AppendRequest]) -> None:
+        """Find out whether there was anybody to answer; not on the writer's thread."""
+        served = {each.append.topic: False for each in requests}
+        for topic in served:
+            served[topic] = self._has_writers(topic)
+        for request in requests:
+            append, why = request.append, f"no answer within {ANSWER_SECONDS:g} s"
+            error = request.unknown(why)
+            if not served[append.topic]:
+                error = NoWriter(append.stream, append.append_id, append.topic, ANSWER_SECONDS)
+            self._tell(partial(request.refuse, error))
