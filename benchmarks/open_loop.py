@@ -4,12 +4,14 @@ A latency counts from when a send was due, not from when it was made: who waits 
 before sending the next one would leave out all that is late because of it.
 """
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
 SPIN_SECONDS: Final = 0.0002
 """Sleeping shorter than this takes longer than it says."""
+ANSWER_SECONDS: Final = 60.0
 
 
 class Latencies:
@@ -19,6 +21,8 @@ class Latencies:
         self._rate = rate
         self._start = 0.0
         self._late = [0.0] * sends
+        self._left = sends
+        self._all = threading.Event()
 
     def send_evenly(self, send: Callable[[int], None]) -> None:
         """Call ``send`` with 0, 1, 2, … when each is due, or as soon as possible after."""
@@ -31,8 +35,20 @@ class Latencies:
             send(number)
 
     def answered(self, number: int) -> None:
-        """The answer to this send has come; called from any thread."""
+        """The answer to this send has come; called from one thread."""
         self._late[number] = time.perf_counter() - self._start - number / self._rate
+        self._left -= 1
+        if not self._left:
+            self._all.set()
+
+    def wait(self) -> None:
+        """Wait until all are answered.
+
+        Raises:
+            TimeoutError: An answer does not come.
+        """
+        if not self._all.wait(ANSWER_SECONDS):
+            raise TimeoutError(f"{self._left} of {len(self._late)} were not answered")
 
     def milliseconds(self) -> Mapping[str, float]:
         """The latencies: half of them, and all but a hundredth, are at most so long."""

@@ -48,7 +48,7 @@ class Floor:
             )
 
         found.send_evenly(send)
-        self.producer.flush()
+        found.wait()
         return found
 
 

@@ -30,21 +30,23 @@ def latencies(store: EventStore, job: dict[str, Any], rate: float) -> Latencies:
     run(store, appends[:WARM])
     appends = appends[WARM:]
     found = Latencies(rate, len(appends))
+    failed: list[BaseException] = []
     gc.collect()
     gc.freeze()
 
     def send(number: int) -> None:
-        def answered(_future: Future[Appended]) -> None:
+        def answered(future: Future[Appended]) -> None:
             found.answered(number)
+            if (error := future.exception()) is not None:
+                failed.append(error)
 
-        future = store.submit(appends[number])
-        future.add_done_callback(answered)
-        futures.append(future)
+        # No future is kept: the collector would have to look at all of them.
+        store.submit(appends[number]).add_done_callback(answered)
 
-    futures: list[Future[Appended]] = []
     found.send_evenly(send)
-    for future in futures:
-        future.result()
+    found.wait()
+    if failed:
+        raise failed[0]
     return found
 
 
