@@ -8,13 +8,17 @@ from uuid import uuid4
 from eventstore import (
     Aggregate,
     Appended,
+    AsyncRepository,
     Event,
     EventStore,
     MemoryEventStore,
+    Metadata,
     Recorded,
     Repository,
+    carrying,
 )
 from eventstore.avro import EventCodec
+from eventstore.testing import Given, Outcome, given
 from tests.bank import Account, AccountEvent, AccountOpened, MoneyDeposited, MoneyWithdrawn
 
 store: EventStore = MemoryEventStore()
@@ -94,6 +98,53 @@ with accounts.edit("alice") as edited:
     assert_type(edited, Account)
 
 
+# Ids may be UUIDs, and metadata goes along
+
+assert_type(Account(uuid4()), Account)
+assert_type(accounts.get(uuid4()), Account)
+metadata = Metadata(correlation_id="r1", user={"tenant": "blue"})
+assert_type(accounts.save(account, metadata=metadata), Appended)
+assert_type(
+    accounts.execute(uuid4(), lambda account: account.deposit(7), metadata=metadata), Appended
+)
+with carrying(metadata), accounts.edit(uuid4(), metadata=metadata) as edited:
+    assert_type(edited, Account)
+Account(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Metadata(correlation_id=uuid4())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+metadata.user["tenant"] = "red"  # type: ignore[index]  # pyright: ignore[reportIndexIssue]
+
+
+# asyncio
+
+
+async def awaits() -> None:
+    """What is awaited is what the other front gives."""
+    awaited = AsyncRepository(accounts)
+    assert_type(awaited, AsyncRepository[Account])
+    assert_type(await awaited.get(uuid4()), Account)
+    assert_type(await awaited.save(account, append_id=uuid4()), Appended)
+    assert_type(await (await awaited.submit(account)), Appended)
+    assert_type(await awaited.execute("alice", lambda it: it.deposit(7), attempts=3), Appended)
+    async with awaited.edit("alice") as edited:
+        assert_type(edited, Account)
+    with awaited.edit("alice"):  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
+        pass
+
+
+# Given, when, then
+
+alice = given(Account, AccountOpened(owner="Alice"), id=uuid4())
+assert_type(alice, Given[Account])
+outcome = alice.when(lambda account: account.deposit(7))
+assert_type(outcome, Outcome[Account])
+assert_type(outcome.then(MoneyDeposited(amount=7)), Outcome[Account])
+assert_type(outcome.then(ValueError).then(ValueError("too much")), Outcome[Account])
+assert_type(outcome.then_state(balance=7).aggregate.balance, int)
+alice.when(lambda account: account.missing())  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownLambdaType, reportUnknownMemberType]
+outcome.then("deposited")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+given(Account, "opened")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 class Ledger(Aggregate[Closed], topic="ledgers"):
     """An aggregate of one event."""
 
@@ -117,3 +168,4 @@ def ends(recorded: Recorded[Closed]) -> Recorded[Event]:
 def starts(recorded: Recorded[Any]) -> None:
     """Positions are plain facts."""
     assert_type(recorded.position.offset, int)
+    assert_type(recorded.metadata, Metadata | None)
