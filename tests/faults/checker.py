@@ -292,11 +292,12 @@ def commands_decided_on_what_they_followed(run: Run) -> Iterator[str]:
 def everything_is_known_in_the_end(run: Run) -> Iterator[str]:
     """Repeating an append id told its outcome, and truly."""
     for append_id, tries in run.tries.items():
+        if any(each.succeeded or each.error in FINAL for each in tries):
+            continue
         last = max(tries, key=lambda each: each.invoked)
-        known = last.succeeded or any(each.error in FINAL for each in tries)
-        if not known and last.error != "VersionAhead":
+        if last.error != "VersionAhead":
             yield f"{append_id} was never resolved: {[each.outcome for each in tries]}"
-        elif last.error == "VersionAhead" and append_id in run.applied:
+        elif append_id in run.applied:
             yield f"{_told(last)} in the end, and is valid"
 
 

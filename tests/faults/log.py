@@ -15,7 +15,7 @@ from uuid import UUID
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 LAYOUT: Final = struct.Struct(">BBHHIQQqq8s16s8s")
-CLAIM, SEAL = 2, 3
+EVENT, CLAIM, SEAL = 1, 2, 3
 SECONDS: Final = 60.0
 
 
@@ -172,7 +172,7 @@ class _Rule:
             self._log.faults.append(f"a header that no reader knows at {_where(raw)}")
             return
         header = Header(*LAYOUT.unpack(found[0]))
-        if header.layout != 1 or header.kind not in {1, CLAIM, SEAL}:
+        if header.layout != 1 or header.kind not in {EVENT, CLAIM, SEAL}:
             self._log.faults.append(f"a layout or kind that no reader knows at {_where(raw)}")
         elif header.kind == CLAIM:
             self._claim(raw, header)
@@ -252,3 +252,13 @@ def amount_of(event: Event) -> int | None:
         if not byte & 0x80:
             return (number >> 1) ^ -(number & 1) if at + 1 == len(body) else None
     return None
+
+
+def body_of(amount: int) -> bytes:
+    """The Avro body with this amount."""
+    rest, body = amount << 1, bytearray()
+    while rest > 0x7F:
+        body.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    body.append(rest)
+    return bytes(body)

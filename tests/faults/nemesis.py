@@ -1,6 +1,5 @@
 """What goes wrong in a run, drawn from a seed: processes, brokers, connections, strangers."""
 
-import os
 import random
 import threading
 import time
@@ -10,13 +9,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import psycopg
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from eventstore.postgres import address
 from tests.cluster import Cluster
-from tests.faults import log
 from tests.faults.process import Process
+from tests.faults.stranger import Stranger
 
 SESSION_SECONDS: Final = 6.0
 """A process that is silent for longer loses its partitions."""
@@ -54,7 +53,7 @@ class Harm:
 
 
 WORKERS: Final = {"kill": 5, "pause": 3, "blink": 3, "restart": 3, "failpoint": 8}
-STRANGERS: Final = {"usurp": 3, "litter": 2}
+STRANGERS: Final = {"usurp": 2, "steal": 4, "litter": 1}
 DATABASE: Final = {"disconnect": 2}
 BROKERS: Final = {"kill_broker": 3, "pause_broker": 2, "stop_broker": 1}
 
@@ -76,6 +75,11 @@ class Nemesis:
         self._processes = processes
         self._cluster = cluster
         self._topic = topic
+        task = processes[0].task
+        self._partitions, self._postgres = task.partitions, task.postgres
+        self._stranger = Stranger(
+            cluster.bootstrap, topic, task.partitions, task.folder, random.Random(draw.random())
+        )
         self.done: Counter[str] = Counter()
         self.told: list[str] = []
         """What was done, in order, for people."""
@@ -171,33 +175,25 @@ class Nemesis:
 
     def usurp(self) -> None:
         """A stranger claims a partition, and is never heard of again."""
-        partition = self._draw.randrange(self._processes[0].task.partitions)
-        self._on(("stranger", partition), "usurp", lambda: self._claim(partition))
+        self._visit("usurp", self._stranger.usurp)
+
+    def steal(self) -> None:
+        """A stranger claims a partition, and appends what a worker has in hand."""
+        self._visit("steal", self._stranger.steal)
 
     def litter(self) -> None:
         """A stranger writes a record that is not ours."""
-        partition = self._draw.randrange(self._processes[0].task.partitions)
-        self._on(("stranger", partition), "litter", lambda: self._write(partition, b"litter", {}))
+        self._visit("litter", self._stranger.litter)
 
-    def _claim(self, partition: int) -> None:
-        found = log.read(log.dump(self._cluster.bootstrap, self._topic, [partition]))
-        epoch = max((each for _, each in found.claims), default=0) + 1
-        partitions, now = self._processes[0].task.partitions, time.time_ns() // 1_000
-        header = log.LAYOUT.pack(
-            1, log.CLAIM, 0, partitions, epoch, 0, 0, now, -1, os.urandom(8), bytes(16), bytes(8)
-        )
-        self._write(partition, None, {"foldlog": header})
-
-    def _write(self, partition: int, value: bytes | None, headers: dict[str, bytes]) -> None:
-        producer = Producer({"bootstrap.servers": self._cluster.bootstrap, "log_level": 0})
-        producer.produce(self._topic, value, b"", partition, headers={**headers})
-        producer.flush(10)
+    def _visit(self, name: str, visit: Callable[[int], object]) -> None:
+        partition = self._draw.randrange(self._partitions)
+        self._on(("stranger", partition), name, lambda: visit(partition))
 
     # the database
 
     def disconnect(self) -> None:
         """All connections to the database are cut."""
-        postgres = self._processes[0].task.postgres
+        postgres = self._postgres
         if postgres is not None:
             self._on("postgres", "disconnect", lambda: _cut(postgres))
 
@@ -227,7 +223,7 @@ class Nemesis:
         cluster, draw = self._cluster, self._draw
         node = draw.choice(cluster.nodes)
         if draw.random() < 0.7:
-            node = leader(cluster, self._topic, draw.randrange(self._processes[0].task.partitions))
+            node = leader(cluster, self._topic, draw.randrange(self._partitions))
         seconds = self._between(self._harm.brokers_down)
 
         def run() -> None:
@@ -243,7 +239,7 @@ class Nemesis:
         return self._draw.uniform(*bounds)
 
     def _on(
-        self, victim: object, name: str, run: Callable[[], None], *, after: float = 0.0
+        self, victim: object, name: str, run: Callable[[], object], *, after: float = 0.0
     ) -> None:
         if victim in self._busy:
             return

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.faults.history import Kind, Operation
-from tests.faults.log import CLAIM, LAYOUT, Raw
+from tests.faults.log import CLAIM, LAYOUT, Raw, body_of
 
 
 @dataclass
@@ -206,10 +206,4 @@ def _something(scribe: Scribe, process: str, stream: str) -> None:
 
 
 def _value(amount: int) -> bytes:
-    """A Confluent value whose Avro body is one ``long``."""
-    rest, body = amount << 1, bytearray()
-    while rest > 0x7F:
-        body.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    body.append(rest)
-    return b"\0" + bytes(4) + bytes(body)
+    return b"\0" + bytes(4) + body_of(amount)

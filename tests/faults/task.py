@@ -5,12 +5,15 @@ import os
 import random
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 from uuid import UUID
 
 from eventstore import ANY, NO_STREAM, Append
 from eventstore.kafka.topics import Durability
 from tests.bank import Account, MoneyDeposited
+
+RECENT: Final = 4_000
+"""Bytes at the end of the file of wishes: some 20 of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +83,9 @@ class Wishes:
         os.write(self._file, json.dumps(asdict(wish)).encode() + b"\n")
 
     def pick(self, draw: random.Random) -> Wish | None:
-        """One of all, old or new."""
+        """One of all, old or new, mostly new."""
         size = os.fstat(self._file).st_size
-        part = os.pread(self._file, 8_192, draw.randrange(max(1, size)))
+        oldest = max(0, size - RECENT) if draw.random() < 0.6 else 0
+        part = os.pread(self._file, 2 * RECENT, draw.randrange(oldest, max(1, size)))
         lines = part.split(b"\n")[1:-1]
         return Wish(**json.loads(lines[0])) if lines else None
