@@ -186,7 +186,7 @@ class Restorer:
 
     def _opened(self) -> Consumer:
         if self._consumer is None:
-            self._consumer = self._settings.consumer()
+            self._consumer = self._settings.consumer("tail")
         return self._consumer
 
     def _read(self, key: PartitionKey, restored: Restored, end: int) -> None:

@@ -27,7 +27,7 @@ DENIED: Final = (
 )
 """Connection options that run code, call other addresses, or switch verification off."""
 
-Reading: TypeAlias = Literal["bulk", "replies", "single"]
+Reading: TypeAlias = Literal["bulk", "replies", "single", "tail"]
 """Whole partitions in order, what comes at their ends, or single records here and there."""
 
 SHARED: Final[Mapping[str, Any]] = {
@@ -75,6 +75,12 @@ READING: Final[Mapping[Reading, Mapping[str, Any]]] = {
         "fetch.message.max.bytes": 65_536,  # with 1 MB a read takes 45 ms
         "queued.min.messages": 1_000,
         "queued.max.messages.kbytes": 1_024,
+    },
+    "tail": {  # what is asked next waits behind a fetch that waits: 100 ms, as in "bulk"
+        "fetch.wait.max.ms": 1,
+        "fetch.queue.backoff.ms": 1,
+        "fetch.max.bytes": 4_194_304,
+        "queued.max.messages.kbytes": 8_192,
     },
 }
 
