@@ -15,7 +15,7 @@ from foldlog.commands._main import COMMANDS
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 BANK = ROOT / "examples" / "bank.py"
-RUN = ("how-to/aggregates.md", "how-to/projections.md")
+RUN = ("how-to/aggregates.md", "how-to/states.md", "how-to/projections.md")
 """Pages whose code is one program, from top to bottom."""
 
 LAST_COLUMN = """\
