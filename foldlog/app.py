@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self, TypeVar, cast, get_args
+from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias, TypeVar, cast, get_args
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -19,6 +19,7 @@ from eventstore.async_repository import AsyncRepository
 from eventstore.defaults import PARTITIONS
 from eventstore.errors import ConfigurationError, EventStoreError, PastNotFound, StreamNotFound
 from eventstore.events import Event
+from eventstore.kafka.doctor import Doctor
 from eventstore.kafka.reader import LogReader
 from eventstore.kafka.schemas import SCHEMAS_TOPIC, SchemaRegistry
 from eventstore.kafka.settings import KafkaSettings
@@ -44,6 +45,13 @@ A = TypeVar("A", bound=Aggregate[Any])
 KAFKA: Final = "FOLDLOG_KAFKA"
 POSTGRES: Final = "FOLDLOG_POSTGRES"
 DURABILITY: Final = "FOLDLOG_DURABILITY"
+ROLE: Final = "FOLDLOG_ROLE"
+
+Role: TypeAlias = Literal["writer", "client"]
+"""What a process is to the topics that it appends to."""
+
+CHECK_SECONDS: Final = 0.5
+"""Seconds between two looks at whether the writer still runs."""
 
 
 class Opened(NamedTuple):
@@ -78,6 +86,9 @@ class App:
         durability: ``"replicated"`` keeps each event on three brokers, two before it is
             acknowledged; ``"single"`` on one.
         partitions: How many partitions a topic gets when it is made; never changed later.
+        role: ``"writer"``: the process becomes one of the writers of each topic that it appends
+            to. ``"client"``: it sends its appends to them, and takes no part (scripts, serverless
+            functions). If left out, ``FOLDLOG_ROLE``, else ``"writer"``.
         kafka_options: librdkafka's options of the connection, such as ``security.protocol``.
 
     Raises:
@@ -95,6 +106,7 @@ class App:
         projections: Sequence[AnyProjection] = (),
         durability: Durability | None = None,
         partitions: int = PARTITIONS,
+        role: Role | None = None,
         kafka_options: Mapping[str, Any] | None = None,
     ) -> None:
         address.refuse_engine(postgres)
@@ -103,6 +115,7 @@ class App:
         self._addresses = (kafka, postgres)
         self._durability: Durability | None = durability
         self._partitions = partitions
+        self._role: Role | None = role
         self._kafka_options = kafka_options
         self._opened: Opened | None = None
         self._exits = ExitStack()
@@ -126,9 +139,7 @@ class App:
             raise ConfigurationError(
                 "expected to enter an application once; found it open: leave it first"
             )
-        settings = KafkaSettings(
-            _address(KAFKA, self._addresses[0]), dict(self._kafka_options or {})
-        )
+        settings = self._settings()
         postgres = _address(POSTGRES, self._addresses[1])
         with ExitStack() as exits:
             settings.reach()
@@ -146,6 +157,7 @@ class App:
                     topics=topics,
                     registry=registry,
                     postgres=postgres,
+                    role=self._found_role(),
                 )
             )
             repositories: dict[type[Aggregate[Any]], Repository[Any]] = {
@@ -309,6 +321,23 @@ class App:
         if failed:
             raise ExceptionGroup("read models that stopped", failed)
 
+    def write(self, stop: threading.Event) -> None:
+        """Be a writer of every topic until ``stop`` is set, for processes that are clients.
+
+        Raises:
+            ConfigurationError: The application's role is ``"client"``.
+            TopicError: A topic could lose events, or is not the one that was recorded.
+            StoreClosed: The writer has failed.
+        """
+        if self._found_role() != "writer":
+            raise ConfigurationError(
+                f"expected the role writer; found {self._found_role()}: give the application "
+                f"another, or set {ROLE}=writer"
+            )
+        self.store.open_topics()
+        while not stop.wait(CHECK_SECONDS):
+            self.store.check()
+
     def rebuild(
         self,
         projection: str,
@@ -363,6 +392,21 @@ class App:
         topics = Topics(KafkaSettings(kafka), self._found_durability(), self._partitions)
         return topics.plan({SCHEMAS_TOPIC: 1, **dict.fromkeys(self._event_types)})
 
+    def doctor(self) -> Doctor:
+        """Who examines the topics; the application need not be open, and nothing is made.
+
+        Raises:
+            ConfigurationError: An address is missing.
+        """
+        settings, durability = self._settings(), self._found_durability()
+        return Doctor(
+            settings,
+            self._event_types,
+            topics=Topics(settings, durability, self._partitions),
+            durability=durability,
+            postgres=_address(POSTGRES, self._addresses[1]),
+        )
+
     @property
     def _open(self) -> Opened:
         if self._opened is None:
@@ -384,6 +428,10 @@ class App:
             each for each in self.aggregates if not names or {each.__name__, each.topic} & {*names}
         ]
 
+    def _settings(self) -> KafkaSettings:
+        bootstrap = _address(KAFKA, self._addresses[0])
+        return KafkaSettings(bootstrap, dict(self._kafka_options or {}))
+
     def _topic(self, topic: str | None) -> str:
         known = list(self._event_types)
         if topic is None and len(known) == 1:
@@ -402,6 +450,15 @@ class App:
                 f"set {DURABILITY} to one of them"
             )
         return cast("Durability", found)
+
+    def _found_role(self) -> Role:
+        found = self._role or os.environ.get(ROLE) or "writer"
+        if found not in get_args(Role):
+            raise ConfigurationError(
+                f"expected the role {' or '.join(get_args(Role))}; found {found!r}: "
+                f"set {ROLE} to one of them"
+            )
+        return cast("Role", found)
 
     def _log(
         self, topics: Mapping[str, Sequence[type[Event]]], only: Sequence[type[Event]] | None

@@ -97,6 +97,22 @@ class KafkaEventStore:
             for reader in self._readers.values():
                 reader.close()
 
+    def open_topics(self) -> None:
+        """Make or check every topic and take on this store's role in it, before any append.
+
+        Raises:
+            StoreClosed: The store was closed, or its writer has failed.
+            TopicError: A topic could lose events, or is not the one that was recorded.
+            ConfigurationError: Kafka cannot be reached.
+        """
+        self.check()
+        for topic in self._event_types:
+            self._open_topic(topic)
+
+    def check(self) -> None:
+        """Raise `StoreClosed` if appends cannot be made here any more."""
+        self._check_open()
+
     def submit(self, append: Append) -> Future[Appended]:
         """Decide and store an append; blocks while 512 are in flight. See `EventStore.submit`.
 

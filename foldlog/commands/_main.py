@@ -32,6 +32,10 @@ COMMANDS: Final = {
     "run": Subcommand(
         "foldlog.commands.run:run", "Follow the log into the read models, until SIGTERM."
     ),
+    "writers": Subcommand(
+        "foldlog.commands.writers:writers",
+        "Write what other processes append, until SIGTERM.",
+    ),
     "status": Subcommand(
         "foldlog.commands.status:status", "Show how far each read model is behind the log."
     ),
@@ -42,6 +46,9 @@ COMMANDS: Final = {
     "events": Subcommand("foldlog.commands.events:events", "Print what happened to one aggregate."),
     "aggregates": Subcommand(
         "foldlog.commands.aggregates:aggregates", "Make or delete the stored states of aggregates."
+    ),
+    "doctor": Subcommand(
+        "foldlog.commands.doctor:doctor", "Examine the topics, and say what mends each finding."
     ),
     "topics": Subcommand("foldlog.commands.topics:topics", "Print how to make the topics."),
     "demo": Subcommand(

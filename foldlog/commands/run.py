@@ -1,15 +1,13 @@
 """`foldlog run`: follow the log into the read models, until SIGTERM."""
 
 import logging
-import signal
-import threading
 from pathlib import Path
-from types import FrameType
 
 import click
 
 from foldlog.commands._addresses import data_option
 from foldlog.commands._application import app_option, opened
+from foldlog.commands._signals import until_told
 
 
 @click.command()
@@ -23,7 +21,7 @@ def run(app: str | None, data: Path | None) -> None:
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    stop = _until_told()
+    stop = until_told()
     with opened(app, data) as application:
         click.echo(f"Following the log into {', '.join(application.projections)}.", err=True)
         try:
@@ -33,14 +31,3 @@ def run(app: str | None, data: Path | None) -> None:
                 "\n".join(str(error) for error in stopped.exceptions)
             ) from stopped
     click.echo("Stopped at the end of a batch.", err=True)
-
-
-def _until_told() -> threading.Event:
-    stop = threading.Event()
-
-    def told(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, told)
-    signal.signal(signal.SIGINT, told)
-    return stop
