@@ -9,13 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from eventstore.contract import EventStoreContract
 from eventstore.postgres import address
 from foldlog.commands._main import COMMANDS
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 BANK = ROOT / "examples" / "bank.py"
-RUN = ("how-to/aggregates.md", "how-to/states.md", "how-to/projections.md")
+RUN = (
+    "how-to/aggregates.md",
+    "how-to/asyncio.md",
+    "how-to/metadata.md",
+    "how-to/projections.md",
+    "how-to/states.md",
+)
 """Pages whose code is one program, from top to bottom."""
 
 LAST_COLUMN = """\
@@ -59,9 +66,12 @@ def test_the_code_of_a_page_runs(page: str, environment: dict[str, str], tmp_pat
 
 
 def test_the_tests_of_the_page_on_testing_pass(environment: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "test_bank.py").write_text(_code("how-to/testing.md"))
+    code = _code("how-to/testing.md")
+    (tmp_path / "test_bank.py").write_text(code)
     command = [sys.executable, "-m", "pytest", "-q", "test_bank.py"]
-    assert "4 passed" in _run(command, tmp_path, environment)
+    contract = [name for name in vars(EventStoreContract) if name.startswith("test_")]
+    tests = len(contract) + code.count("def test_")
+    assert f"{tests} passed" in _run(command, tmp_path, environment)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
