@@ -81,6 +81,26 @@ def test_a_refill_stores_the_state_of_every_stream_as_a_load_would_give_it(
     assert "Account: 0 states of shape " in shown.stdout
 
 
+def test_a_refill_that_was_interrupted_goes_on_where_it_was(
+    run: Run, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foldlog.refill.REFILL_EVENTS", 100)
+
+    def interrupt(name: str, done: int, total: int) -> None:
+        if 0 < done < total:
+            raise KeyboardInterrupt
+
+    with app:
+        with pytest.raises(KeyboardInterrupt):
+            app.refill(listener=interrupt)
+        assert 0 < sum(state.version for state in stored(postgres, Account).values()) < 860
+        (refilled,) = app.refill()
+        assert (refilled.is_whole, refilled.failed) == (True, {})
+        assert sum(state.version for state in stored(postgres, Account).values()) == 862
+        alice = app.repository(Account).get(NAMES[-1])
+    assert alice.balance == len(NAMES)
+
+
 def test_a_refill_of_a_later_release_goes_on_past_what_fails_and_says_so(
     run: Run, postgres: str
 ) -> None:
