@@ -1,6 +1,6 @@
 """The contract of an event store, as tests: for the stores here, and for a store of yours.
 
-Give it a store in a module of pytest's, and it checks all that `Repository` relies on:
+Give it a store in a module of pytest's, and it checks all that `Repository` relies on::
 
     import pytest
 

@@ -1,5 +1,7 @@
 """Tests of aggregates without a store: given what happened, when a command is called, then this.
 
+As in::
+
     from eventstore.testing import given
 
     def test_money_is_withdrawn():
