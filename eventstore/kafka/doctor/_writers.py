@@ -15,6 +15,8 @@ from eventstore.kafka.doctor.facts import (
 )
 from eventstore.kafka.doctor.findings import Finding, Severity
 
+NAMED: Final = "foldlog "
+"""How the client id of a member begins that ends with its host and process."""
 FIGHT_CLAIMS: Final = 5
 """Claims within a minute from which on they are no failovers: each ends a session."""
 EVENTS_PER_CLAIM: Final = 100
@@ -27,7 +29,7 @@ def judge_claims(log: LogFacts, writers: WritersFacts | None) -> Iterator[Findin
     """Whether one process writes to the partition at a time, and whether it is still there."""
     if log.rivalry is not None and _is_fight(log.rivalry):
         yield _fight(log, log.rivalry)
-    if log.claim is None or writers is None or not writers.members:
+    if log.claim is None or writers is None or not _are_named(writers.members):
         return
     claimant = _member(writers.members, log.claim)
     if claimant is None:
@@ -159,6 +161,11 @@ def _behind(log: LogFacts, next_offset: int, records: int) -> Finding:
         mend="the next writer reads these first, which delays it; while one writes, look in its "
         "log for why its checkpoints are not stored",
     )
+
+
+def _are_named(members: Sequence[Member]) -> bool:
+    """Whether client ids tell processes: an application may have given the client its own."""
+    return bool(members) and all(each.client_id.startswith(NAMED) for each in members)
 
 
 def _member(members: Sequence[Member], claim: Claim) -> Member | None:

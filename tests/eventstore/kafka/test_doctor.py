@@ -18,13 +18,14 @@ from eventstore.kafka.header import HEADER
 from eventstore.kafka.records import BY, claim_header
 from eventstore.kafka.rule import Dead
 from eventstore.kafka.settings import KafkaSettings
-from eventstore.kafka.topics import Topics
+from eventstore.kafka.topics import Topics, requests_topic
 from eventstore.postgres import checkpoints
 from eventstore.postgres.address import connect
 from eventstore.postgres.checkpoints import PartitionKey
 from eventstore.postgres.topics import RecordedTopic, record_topic
 from foldlog.commands import main
 from tests.bank import Account, MoneyDeposited
+from tests.bank_store import answer, deposit, open_store
 from tests.scripted_log import ScriptedLog
 
 TOPIC = Account.topic
@@ -216,6 +217,20 @@ def test_claims_tell_who_fought_for_a_partition(ward: Ward) -> None:
         log.put(b"", None, [(HEADER, claim), (BY, f"host:{epoch % 2}".encode())])
     (fight,) = of(ward.examine(), "many claims")
     assert fight.found.endswith("by host:0, host:1")
+
+
+def test_writers_that_serve_are_sound_and_requests_without_writers_are_told(ward: Ward) -> None:
+    with open_store(ward.kafka, ward.postgres, partitions=1, role="writer") as store:
+        answer(store, deposit("alice"))
+        served = ward.examine()
+        assert worse(served) == []
+        assert served.unchecked == ()
+        assert of(served, "stale claim") == []
+    producer = KafkaSettings(ward.kafka).producer(idempotent=False)
+    producer.produce(requests_topic(TOPIC), b"anything", b"alice", partition=0)
+    assert not producer.flush(30)
+    (waiting,) = of(ward.examine(), "waiting requests")
+    assert waiting.found == "1 requests in partition 0, and no writer"
 
 
 def test_the_command_tells_by_its_exit_code_and_shows_each_command_whole(

@@ -267,6 +267,8 @@ def member(by: str, *partitions: int) -> Member:
 def test_a_claim_is_stale_where_its_process_is_gone_or_not_assigned_the_partition() -> None:
     assert list(judge_claims(LOG, writers(member("host:17", 0)))) == []
     assert list(judge_claims(LOG, writers())) == list(judge_claims(LOG, None)) == []
+    unnamed = Member("payments", "/10.0.0.1", frozenset({0}))
+    assert list(judge_claims(LOG, writers(unnamed))) == []
     (gone,) = judge_claims(LOG, writers(member("host:18", 0)))
     assert (gone.severity, gone.subject) == (NOTE, "stale claim")
     assert "claimed at offset 10 by host:17" in gone.found
