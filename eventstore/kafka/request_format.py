@@ -148,13 +148,14 @@ def pack_reply(number: int, outcome: Appended | BaseException) -> bytes:
 def unpack_reply(value: bytes) -> Reply | None:
     """The reply in a record's value; None: it is of a layout that this release does not know."""
     try:
-        facts = json.loads(value)
-        layout, number, outcome = (facts.pop(name) for name in ("layout", "number", "outcome"))
-    except (ValueError, AttributeError, KeyError):
+        facts: Any = json.loads(value)
+    except ValueError:
         return None
-    if layout != LAYOUT or not isinstance(number, int) or not isinstance(outcome, str):
-        return None
-    return Reply(number, outcome, facts)
+    match facts:
+        case {"layout": 1, "number": int(number), "outcome": str(outcome)}:
+            return Reply(number, outcome, facts)
+        case _:
+            return None
 
 
 def outcome_of(

@@ -109,10 +109,11 @@ class Routing:
         """Let an append be decided here, or send it to who decides it."""
         topic, number = request.append.topic, request.partition
         held = self._held.get((topic, number))
+        partition = self._partition(topic, number)
         if held is not None:
             held.append(request)
-        elif self._is_ready(topic, number):
-            self._partition(topic, number).waiting.append(request)
+        elif self._is_ready(topic, number) or partition.busy:
+            partition.waiting.append(request)  # if it is not ours: behind what is given away next
         elif self._may_be_ours(topic, number):
             self._held[topic, number] = [request]
         else:

@@ -1,0 +1,269 @@
+"""Any process may append: writers share a topic's partitions, and requests travel to them."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest
+
+from eventstore.contract import EventStoreContract
+from eventstore.errors import (
+    Busy,
+    ConcurrencyError,
+    NoWriter,
+    PartitionsChanged,
+    StoreClosed,
+    UnknownOutcome,
+)
+from eventstore.kafka import answering, forwarding, requests
+from eventstore.kafka.settings import KafkaSettings
+from eventstore.kafka.store import KafkaEventStore
+from eventstore.kafka.topics import Topics, requests_topic
+from eventstore.store import Appended
+from tests.bank import Account
+from tests.bank_store import SECONDS, answer, deposit, error_of, open_store
+from tests.raw_log import all_valid_events, claims, dump
+
+PARTITIONS = 3
+WRITER = Path(__file__).with_name("one_writer.py")
+
+
+class TestAClientOfAnotherProcesssWriters(EventStoreContract):
+    @pytest.fixture
+    def store(self, kafka: str, postgres: str) -> Iterator[KafkaEventStore]:
+        events = {self.topic: self.event_types}
+        with (
+            open_store(kafka, postgres, partitions=2, events=events, role="writer") as writer,
+            open_store(kafka, postgres, partitions=2, events=events, role="client") as client,
+        ):
+            writer.open_topics()
+            yield client
+
+
+def owned(store: KafkaEventStore) -> frozenset[int]:
+    routing = cast("Any", store)._writer._routing
+    return cast("frozenset[int]", routing._owned.get(Account.topic, frozenset()))
+
+
+def wait_for_share(*stores: KafkaEventStore) -> None:
+    """Until the partitions are divided among just these."""
+    deadline = time.monotonic() + 30
+    while sum(len(owned(each)) for each in stores) != PARTITIONS or not all(map(owned, stores)):
+        assert time.monotonic() < deadline, [owned(each) for each in stores]
+        time.sleep(0.05)
+
+
+def test_writers_share_the_partitions_and_each_appends_to_all_of_them(
+    kafka: str, postgres: str
+) -> None:
+    streams = [f"account-{number}" for number in range(30)]
+    with (
+        open_store(kafka, postgres, role="writer") as one,
+        open_store(kafka, postgres, role="writer") as other,
+    ):
+        one.open_topics()
+        other.open_topics()
+        wait_for_share(one, other)
+        for stream in streams:
+            assert answer(one, deposit(stream, 0)).version == 1
+            assert answer(other, deposit(stream, 1)).version == 2
+            assert isinstance(error_of(one.submit(deposit(stream, 1))), ConcurrencyError)
+        records = dump(kafka, Account.topic, PARTITIONS)
+    assert sum(map(claims, records.values())) == PARTITIONS  # nobody took one from the other
+    assert len(all_valid_events(kafka, Account.topic, PARTITIONS)) == 2 * len(streams)
+
+
+def test_appends_of_one_stream_keep_their_order_while_partitions_move(
+    kafka: str, postgres: str
+) -> None:
+    """Each is decided against the one before, so that one that overtakes is refused."""
+    with open_store(kafka, postgres, role="client") as client:
+        futures: list[Future[Appended]] = []
+        with open_store(kafka, postgres, role="writer") as one:
+            futures.extend(one.submit(deposit("alice", number)) for number in range(200))
+            with open_store(kafka, postgres, role="writer") as other:
+                other.open_topics()
+                for number in range(200, 400):
+                    futures.append(one.submit(deposit("alice", number)))
+                    time.sleep(0.005)
+                wait_for_share(one, other)
+            answers = [each.result(SECONDS) for each in futures]
+            assert [each.version for each in answers] == list(range(1, 401))
+            assert not any(each.repeated for each in answers)
+        assert client.head(Account.topic, "alice") is not None
+    assert len(all_valid_events(kafka, Account.topic, PARTITIONS)) == 400
+
+
+def test_no_append_fails_while_writers_come_and_go(kafka: str, postgres: str) -> None:
+    stop, done = threading.Event(), Counter[str]()
+
+    def append() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            done[answer(client, deposit(f"account-{number % 20}")).stream] += 1
+
+    with (
+        open_store(kafka, postgres, role="client") as client,
+        open_store(kafka, postgres, role="writer") as first,
+    ):
+        first.open_topics()
+        failed: list[BaseException] = []
+        thread = threading.Thread(target=lambda: _caught(append, failed))
+        thread.start()
+        writers = [first]
+        for _ in range(3):
+            writers.append(open_store(kafka, postgres, role="writer"))
+            writers[-1].open_topics()
+            wait_for_share(*writers)
+            writers.pop(0).close()
+        stop.set()
+        thread.join()
+        writers[0].close()
+    assert not failed
+    events = all_valid_events(kafka, Account.topic, PARTITIONS)
+    assert Counter(each.stream for each in events) == done
+
+
+def _caught(run: Callable[[], None], failed: list[BaseException]) -> None:
+    try:
+        run()
+    except BaseException as error:  # noqa: BLE001 - the test's thread shows it
+        failed.append(error)
+
+
+@pytest.mark.parametrize("point", ["request_taken", "before_reply", "after_reply"])
+def test_a_request_whose_writer_is_killed_is_answered_by_the_next_and_applied_once(
+    kafka: str, postgres: str, point: str
+) -> None:
+    environment = os.environ | {"FOLDLOG_FAILPOINT": f"{point}:kill:2"}
+    command = [sys.executable, str(WRITER), kafka, postgres]
+    with open_store(kafka, postgres, role="client") as client:
+        with subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, text=True
+        ) as killed:
+            assert killed.stdout is not None
+            assert killed.stdout.readline() == "open\n"
+            assert answer(client, deposit("alice")).version == 1
+            future = client.submit(deposit("alice"))
+            assert killed.wait(SECONDS) == -9
+        with open_store(kafka, postgres, role="writer") as writer:
+            writer.open_topics()
+            assert future.result(SECONDS).version == 2
+            assert answer(client, deposit("alice")).version == 3
+    assert len(all_valid_events(kafka, Account.topic, PARTITIONS)) == 3
+
+
+def test_an_append_repeated_to_another_writer_gets_its_first_answer(
+    kafka: str, postgres: str
+) -> None:
+    append_id = uuid4()
+    with open_store(kafka, postgres, role="client") as client:
+        with open_store(kafka, postgres, role="writer") as one:
+            one.open_topics()
+            first = answer(client, deposit("alice", append_id=append_id))
+            answer(client, deposit("alice"))
+        with open_store(kafka, postgres, role="writer") as other:
+            other.open_topics()
+            again = answer(client, deposit("alice", append_id=append_id))
+    assert (again.version, again.positions, again.repeated) == (1, first.positions, True)
+
+
+def test_a_client_says_so_when_nobody_writes(
+    kafka: str, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(forwarding, "LATE_SECONDS", 0.1)
+    with open_store(kafka, postgres, role="client") as client:
+        append = deposit("alice")
+        error = error_of(client.submit(append))
+        assert isinstance(error, NoWriter)
+        assert "foldlog writers" in str(error)
+        assert error.append_id == append.append_id
+        time.sleep(0.5)
+        with open_store(kafka, postgres, role="writer") as writer:  # finds it, too late
+            writer.open_topics()
+            wait_for_share(writer)
+            assert answer(writer, deposit("alice", 0)).version == 1
+    assert len(all_valid_events(kafka, Account.topic, PARTITIONS)) == 1
+
+
+def test_a_client_never_becomes_a_writer(kafka: str, postgres: str) -> None:
+    with open_store(kafka, postgres, role="client") as client:
+        client.open_topics()
+        assert not Topics(KafkaSettings(kafka), "single").has_writers(Account.topic)
+
+
+def test_a_writer_whose_queue_is_full_says_so(
+    kafka: str, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "REQUESTS_QUEUED", 1)
+    with (
+        open_store(kafka, postgres, role="writer") as writer,
+        open_store(kafka, postgres, role="client") as client,
+    ):
+        writer.open_topics()
+        futures = [client.submit(deposit("alice")) for _ in range(50)]
+        errors = [error for each in futures if (error := each.exception(SECONDS)) is not None]
+        assert errors
+        assert all(isinstance(error, Busy) for error in errors)
+        assert "same append id" in str(errors[0])
+        assert len(all_valid_events(kafka, Account.topic, PARTITIONS)) == 50 - len(errors)
+
+
+def test_closing_waits_for_what_was_sent_to_others(kafka: str, postgres: str) -> None:
+    with open_store(kafka, postgres, role="writer") as writer:
+        writer.open_topics()
+        client = open_store(kafka, postgres, role="client")
+        futures = [client.submit(deposit(f"account-{number}")) for number in range(100)]
+        client.close()
+        assert all(each.done() and each.result().version == 1 for each in futures)
+
+
+def test_what_was_sent_and_never_answered_is_unknown_when_the_store_closes(
+    kafka: str, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventstore.kafka.writer.CLOSING_SECONDS", 0.3)
+    client = open_store(kafka, postgres, role="client")
+    future = client.submit(deposit("alice"))
+    client.close()
+    assert isinstance(error_of(future), UnknownOutcome)
+    with pytest.raises(StoreClosed):
+        client.submit(deposit("alice"))
+
+
+def test_a_request_topic_of_another_size_is_refused(kafka: str, postgres: str) -> None:
+    topics = Topics(KafkaSettings(kafka), "single", PARTITIONS)
+    topics.ensure(requests_topic(Account.topic), partitions=PARTITIONS + 1)
+    with (
+        open_store(kafka, postgres, role="writer") as store,
+        pytest.raises(PartitionsChanged, match=r"accounts\.requests"),
+    ):
+        store.submit(deposit("alice"))
+
+
+def test_a_forked_process_is_told_to_open_a_store_of_its_own(kafka: str, postgres: str) -> None:
+    with open_store(kafka, postgres, role="writer") as store:
+        answer(store, deposit("alice"))
+        read, write = os.pipe()
+        if (child := os.fork()) == 0:
+            try:
+                store.submit(deposit("alice"))
+            except StoreClosed as error:
+                os.write(write, str(error).encode())
+            os._exit(0)
+        os.close(write)
+        told = os.read(read, 1_000).decode()
+        os.close(read)
+        os.waitpid(child, 0)
+        assert "forked" in told
+        assert "open a store in each process" in told
+        assert answer(store, deposit("alice")).version == 2
