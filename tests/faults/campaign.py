@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -53,10 +54,10 @@ class Plan:
     streams: int = 6
     partitions: int = 2
     pause_ms: float = 20.0
-    roles: bool = False
-    """Whether workers are told their roles."""
     sabotaged: str | None = None
     """The ingredient that is taken away from the workers."""
+    sole: bool = False
+    """Each worker claims whatever it appends to, so that they fight."""
 
 
 @dataclass
@@ -72,6 +73,8 @@ class Result:
     dead: Counter[str]
     claims: int
     processes: int
+    closed_in: list[float]
+    """Seconds that each worker took that was ended in order."""
     told: list[str] = field(default_factory=list[str])
     """What the nemesis did."""
 
@@ -97,13 +100,13 @@ def run(plan: Plan, cluster: Cluster, postgres: str | None, folder: Path) -> Res
         nemesis.torment(plan.seconds)
         cluster.heal()
         time.sleep(QUIET_SECONDS)
-        for process in processes:
-            process.stop()
+        _stop(processes)
         failures = [failure for process in processes for failure in process.failures]
         failures += _resolve(plan, processes[0].task, folder)
     finally:
         for process in processes:
             process.kill()
+    nemesis.closed_in = [each for process in processes for each in process.closed_in]
     dump = list(log.dump(cluster.bootstrap, Account.topic, range(plan.partitions)))
     return _judge(plan, folder, dump=dump, postgres=postgres, nemesis=nemesis, failures=failures)
 
@@ -134,8 +137,15 @@ def _task(plan: Plan, cluster: Cluster, postgres: str | None, folder: Path, name
         threads=plan.threads,
         pause_ms=plan.pause_ms,
         folder=folder,
-        role=role if plan.roles else None,
+        role="sole" if plan.sole else role,
     )
+
+
+def _stop(processes: Sequence[Process]) -> None:
+    """All at once, in order."""
+    with ThreadPoolExecutor(len(processes)) as pool:
+        for stopped in [pool.submit(process.stop) for process in processes]:
+            stopped.result()
 
 
 def _resolve(plan: Plan, task: Task, folder: Path) -> list[str]:
@@ -208,6 +218,7 @@ def _judge(
         dead=found.log.dead,
         claims=len(found.log.claims),
         processes=len({each.process for each in found.operations}),
+        closed_in=nemesis.closed_in,
         told=nemesis.told,
     )
 

@@ -81,6 +81,7 @@ class Nemesis:
             cluster.bootstrap, topic, task.partitions, task.folder, random.Random(draw.random())
         )
         self.done: Counter[str] = Counter()
+        self.closed_in: list[float] = []
         self.told: list[str] = []
         """What was done, in order, for people."""
         self._began = time.monotonic()

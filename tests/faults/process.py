@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -28,6 +29,9 @@ class Process:
         self._running: subprocess.Popen[bytes] | None = None
         self.failures: list[str] = []
         """How it ended where it should not have."""
+        self.closing_seconds = CLOSING_SECONDS
+        self.closed_in: list[float] = []
+        """Seconds that each end in order took."""
 
     def start(self, failpoint: str | None = None) -> None:
         """Start it anew, armed with a failpoint if one is given."""
@@ -89,22 +93,22 @@ class Process:
         self._send(signal.SIGTERM)
         if self._running is None:
             return
+        began = time.monotonic()
         try:
-            code = self._running.wait(CLOSING_SECONDS)
+            code = self._running.wait(self.closing_seconds)
         except subprocess.TimeoutExpired:
-            self.failures.append(f"{self._name} did not close within {CLOSING_SECONDS:g} s")
+            self._fail(f"did not close within {self.closing_seconds:g} s")
+            self._send(signal.SIGUSR1)  # it writes down where its threads are
+            time.sleep(0.5)
             self.kill()
         else:
             self.judge(code)
+        self.closed_in.append(time.monotonic() - began)
 
     def judge(self, code: int) -> None:
-        """Note how it ended, unless a failpoint killed it."""
-        if code not in {0, -signal.SIGKILL}:
-            self.failures.append(f"{self._name} ended with {code}")
-
-    @property
-    def _name(self) -> str:
-        return f"{self._task.process}.{self._started}"
+        """Note how it ended, unless it was killed, or stopped before it had begun."""
+        if code not in {0, -signal.SIGKILL, -signal.SIGTERM}:
+            self._fail(f"ended with {code}")
 
     def look(self) -> bool:
         """Whether it has ended by itself, by a failpoint or a failure."""
@@ -112,6 +116,9 @@ class Process:
             return False
         self.judge(self._running.returncode)
         return True
+
+    def _fail(self, how: str) -> None:
+        self.failures.append(f"{self._task.process}.{self._started} {how}")
 
     def _send(self, number: signal.Signals) -> None:
         if self.alive and self._running is not None:

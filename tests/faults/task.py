@@ -9,6 +9,7 @@ from typing import Final, Literal, Self
 from uuid import UUID
 
 from eventstore import ANY, NO_STREAM, Append
+from eventstore.kafka.routing import Role
 from eventstore.kafka.topics import Durability
 from tests.bank import Account, MoneyDeposited
 
@@ -31,7 +32,7 @@ class Task:
     pause_ms: float
     """The longest pause of a thread between two operations."""
     folder: Path
-    role: Literal["writer", "client"] | None = None
+    role: Role = "writer"
     resolve: Path | None = None
     """Repeat what stands in this file, read all streams, and end by itself."""
 

@@ -4,6 +4,7 @@
 then closes its store and ends with 0; with 3 if its store failed.
 """
 
+import faulthandler
 import json
 import os
 import random
@@ -142,7 +143,7 @@ class Worker:
         self._try_until_known(draw, Wish.new("execute", stream, None, 1))
 
     def _look(self, draw: random.Random, stream: str) -> None:
-        self._read(stream, draw.choice((0, max(0, self._versions.get(stream, 0) - 5))))
+        self._read(stream, draw.choice((0, *[max(0, self._versions.get(stream, 0) - 5)] * 9)))
 
     def _look_at_head(self, _draw: random.Random, stream: str) -> None:
         self._head(stream)
@@ -289,14 +290,13 @@ class Worker:
 def _open(task: Task) -> KafkaEventStore:
     settings = KafkaSettings(task.kafka)
     topics = Topics(settings, task.durability, task.partitions, postgres=task.postgres)
-    role: dict[str, Any] = {} if task.role is None else {"role": task.role}
     return KafkaEventStore(
         settings,
         {Account.topic: Account.event_types},
         topics=topics,
         registry=SchemaRegistry(settings, topics),
         postgres=task.postgres,
-        **role,
+        role=task.role,
     )
 
 
@@ -325,6 +325,7 @@ def _amount(event: object) -> int | None:
 def main() -> int:
     """Do the task in the file."""
     task = Task.from_json(Path(sys.argv[1]).read_text())
+    faulthandler.register(signal.SIGUSR1)
     sabotage.install(os.environ.get(sabotage.VARIABLE))
     worker = Worker(task)
     signal.signal(signal.SIGTERM, lambda _number, _frame: worker.stopping.set())
