@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, cast
 
@@ -19,6 +20,9 @@ USER: Final = "metadata"
 """The header that carries `Metadata.user`, as canonical JSON."""
 IDS: Final = ("correlation_id", "causation_id", "traceparent")
 """The headers that each carry the field of that name."""
+NAMES: Final = frozenset((*IDS, USER))
+CACHED: Final = 256
+"""How many that were read are kept, since many events have the same."""
 
 Headers: TypeAlias = Iterable[tuple[str, bytes | None]]
 
@@ -70,17 +74,8 @@ class Metadata:
         Of several headers with one name the first counts. What is not in the form of `headers`
         is left out, since another program may have put it there.
         """
-        found: dict[str, bytes | None] = {}
-        for name, value in headers:
-            found.setdefault(name, value)
-        fields: dict[str, Any] = {name: _text(found.get(name)) for name in IDS}
-        fields["user"] = _user(found.get(USER))
-        if not any(value is not None for value in fields.values()):
-            return None
-        try:
-            return cls(**{name: value for name, value in fields.items() if value is not None})
-        except InvalidMetadata:
-            return None
+        found = tuple([header for header in headers if header[0] in NAMES])
+        return _read(found) if found else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A read-only view of a dict can be neither pickled nor copied.
@@ -148,19 +143,31 @@ def _canonical(user: Mapping[str, str]) -> bytes:
     ).encode()
 
 
-def _text(value: bytes | None) -> str | None:
-    if value is None:
+@lru_cache(maxsize=CACHED)
+def _read(headers: tuple[tuple[str, bytes | None], ...]) -> Metadata | None:
+    """What these headers carry; events of one append, if not of many, carry the same."""
+    found: dict[str, Any] = {}
+    for name, value in headers:
+        text = None if name in found or value is None else _text(value)
+        if text is not None:
+            found[name] = text
+    if USER in found:
+        found["user"] = _user(found.pop(USER))
+    fields = {name: value for name, value in found.items() if value is not None}
+    try:
+        return Metadata(**fields) if fields else None
+    except InvalidMetadata:
         return None
+
+
+def _text(value: bytes) -> str | None:
     try:
         return value.decode()
     except UnicodeDecodeError:
         return None
 
 
-def _user(value: bytes | None) -> dict[str, Any] | None:
-    text = _text(value)
-    if text is None:
-        return None
+def _user(text: str) -> dict[str, Any] | None:
     try:
         found: Any = json.loads(text)
     except (ValueError, RecursionError):

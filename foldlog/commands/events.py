@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from eventstore.events import Event
+from eventstore.metadata import Metadata
 from eventstore.store import Recorded
 from foldlog.commands._addresses import data_option
 from foldlog.commands._application import app_option, opened
@@ -61,7 +62,7 @@ def events(
 
 
 def _facts(recorded: Recorded[Event]) -> dict[str, Any]:
-    return {
+    facts = {
         "stream": recorded.stream,
         "version": recorded.version,
         "event": recorded.event.event_name,
@@ -70,6 +71,20 @@ def _facts(recorded: Recorded[Event]) -> dict[str, Any]:
         "id": recorded.id,
         "position": recorded.position._asdict(),
     }
+    if recorded.metadata is not None:
+        facts["metadata"] = _metadata(recorded.metadata)
+    return facts
+
+
+def _metadata(metadata: Metadata) -> dict[str, Any]:
+    """What is set of it."""
+    facts: dict[str, Any] = {
+        "correlation_id": metadata.correlation_id,
+        "causation_id": metadata.causation_id,
+        "traceparent": metadata.traceparent,
+        "user": dict(metadata.user) or None,
+    }
+    return {name: fact for name, fact in facts.items() if fact is not None}
 
 
 def _line(recorded: Recorded[Event]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from eventstore import Aggregate
+from eventstore import Aggregate, Metadata
 from eventstore.errors import ConfigurationError
 from eventstore.postgres import address, states
 from eventstore.state_port import State
@@ -177,3 +177,14 @@ def test_the_events_of_a_stream_are_shown_up_to_a_version_or_a_time(run: Run) ->
     assert (naive.exit_code, "a time with its zone" in naive.stderr) == (2, True)
     both = ("--until", "2026-01-31T12:00Z", "--version", "1", "--app", APP)
     assert run("events", "account-20", *both).exit_code == 2
+
+
+def test_the_metadata_of_an_event_is_among_its_facts(run: Run) -> None:
+    metadata = Metadata(correlation_id="r-1", user={"clerk": "Zoë"})
+    with app:
+        app.repository(Account).save(Account.open("Zoë", owner="Zoë"), metadata=metadata)
+    (line,) = run("events", "Zoë", "--json", "--app", APP).stdout.splitlines()
+    shown = json.loads(line)["metadata"]
+    assert shown == {"correlation_id": "r-1", "user": {"clerk": "Zoë"}}
+    (first,) = run("events", "Mallory", "--json", "--app", APP).stdout.splitlines()
+    assert "metadata" not in json.loads(first)
