@@ -9,7 +9,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from datetime import datetime
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 from uuid import UUID
@@ -32,17 +32,14 @@ class Kept(NamedTuple, Generic[A]):
     """A stream as it is kept in memory; never changed, only replaced."""
 
     aggregate: A
+    version: int
+    """The number of events, with those that are not folded yet."""
     append: UUID
     """The id of the append that brought the last event."""
     noted: tuple[Event, ...] = ()
     """Events that were acknowledged and are not folded yet."""
     stored: int = 0
     """The version of the state that PostgreSQL holds, as far as is known here."""
-
-    @property
-    def version(self) -> int:
-        """The number of events, with those that are not folded yet."""
-        return self.aggregate.version + len(self.noted)
 
     def is_at(self, head: Head) -> bool:
         """Whether it ends with the very event that the head names."""
@@ -91,14 +88,13 @@ class Loader(Generic[A]):
 
     def saved(self, append: Append, appended: Appended) -> None:
         """An append is in the log: fold it into what is kept, on this thread."""
-        kept = self._before(append, appended)
-        if kept is None:
+        before = self._before(append, appended)
+        if before is None:
             return
-        noted = (*kept.noted, *append.events)
         try:
-            folded = _folded(kept._replace(append=append.append_id, noted=noted), ())
+            folded = _folded(_noted(before, append), ())
         except Exception:  # noqa: BLE001 - it is in the log, so the next load meets it and says where
-            self._memory.forget(append.stream, kept)
+            self._memory.forget(append.stream, before)
         else:
             self._keep(append.stream, folded)
 
@@ -107,12 +103,13 @@ class Loader(Generic[A]):
 
         This may run on the store's own thread, where the user's folds have no place.
         """
-        if future.cancelled() or future.exception() is not None:
+        try:
+            appended = future.result()
+        except (Exception, CancelledError):  # noqa: BLE001 - the caller's to handle
             return
-        kept = self._before(append, future.result())
-        if kept is not None and len(kept.noted) + len(append.events) <= EVENTS_NOTED:
-            noted = (*kept.noted, *append.events)
-            self._memory.put(append.stream, kept._replace(append=append.append_id, noted=noted))
+        before = self._before(append, appended)
+        if before is not None and len(before.noted) + len(append.events) <= EVENTS_NOTED:
+            self._memory.put(append.stream, _noted(before, append))
 
     def _before(self, append: Append, appended: Appended) -> Kept[A] | None:
         """What is kept of the stream, if it is as it was just before this append."""
@@ -121,7 +118,7 @@ class Loader(Generic[A]):
         version = appended.version - len(append.events)
         kept = self._memory.get(append.stream)
         if kept is None and version == 0:
-            return Kept(self._type(append.stream), append.append_id)
+            return Kept(self._type(append.stream), 0, append.append_id)
         return kept if kept is not None and kept.version == version else None
 
     def _keep(self, stream: str, kept: Kept[A]) -> None:
@@ -152,7 +149,7 @@ class Loader(Generic[A]):
         if kept is not None:
             history = self._store.read(self._type.topic, stream, after=kept.version)
             return _folded(kept, history)
-        kept = Kept(self._type(stream), head.append_id)
+        kept = Kept(self._type(stream), 0, head.append_id)
         return _folded(kept, self._store.read(self._type.topic, stream))
 
     def _from_stored(self, stream: str, head: Head, above: int) -> Kept[A] | None:
@@ -169,7 +166,8 @@ class Loader(Generic[A]):
             LOGGER.warning("a stored state of %r, version %d, is replaced", stream, state.version)
             self._states.discard(key, state.version)
             return None
-        kept = Kept(aggregate, UUID(bytes=state.append), stored=state.version)
+        append = UUID(bytes=state.append)
+        kept = Kept(aggregate, state.version, append, stored=state.version)
         return _folded(kept, history)
 
     def _from_its_last_event(
@@ -238,7 +236,14 @@ def _folded(kept: Kept[A], history: Iterable[Recorded[Event]]) -> Kept[A]:
     events = list(history)
     fold(aggregate, events)
     append = events[-1].append_id if events else kept.append
-    return Kept(aggregate, append, stored=kept.stored)
+    return Kept(aggregate, aggregate.version, append, stored=kept.stored)
+
+
+def _noted(kept: Kept[A], append: Append) -> Kept[A]:
+    """What is kept, with an append that follows it."""
+    events = append.events
+    version, noted = kept.version + len(events), (*kept.noted, *events)
+    return Kept(kept.aggregate, version, append.append_id, noted, kept.stored)
 
 
 def _form(aggregate_type: type[A]) -> StateForm[A] | None:

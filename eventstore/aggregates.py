@@ -255,6 +255,12 @@ def field_types(cls: type[Aggregate[Any]]) -> dict[str, Any]:
     }
 
 
+def field_defaults(cls: type[Aggregate[Any]]) -> dict[str, Any]:
+    """The values of the fields before any event; only to be looked at."""
+    members = vars(cls)
+    return {**members["_shared"], **members["_copied"]}
+
+
 def check_aggregates(aggregates: Iterable[type[Aggregate[Any]]]) -> None:
     """Refuse aggregates that cannot live in one application.
 

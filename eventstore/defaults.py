@@ -56,8 +56,8 @@ STATES_WAITING: Final = 10_000
 """States that wait to be stored, at most: beyond it they are not stored, and made again later."""
 
 REFILL_EVENTS: Final = 20_000
-"""Events that a refill folds at once: some 100 MB at the most usual sizes, and enough that a query
-and a statement for each batch cost little beside the folding."""
+"""Events that a refill folds at once: some 70 MB of small ones, and enough that a query and a
+statement for each batch cost little beside the folding."""
 
 CHECKPOINT_SECONDS: Final = 1.0
 """Seconds between two checkpoints of a partition that is being written."""

@@ -14,7 +14,7 @@ from pydantic_core import PydanticSerializationError
 from typing_extensions import TypedDict
 
 from eventstore import _code
-from eventstore.aggregates import Aggregate, field_types
+from eventstore.aggregates import Aggregate, field_defaults, field_types
 from eventstore.errors import UnstorableState
 
 A = TypeVar("A", bound=Aggregate[Any])
@@ -94,7 +94,7 @@ def _adapter(hints: dict[str, Any]) -> TypeAdapter[dict[str, Any]]:
 
 
 def _fingerprint(cls: type[Aggregate[Any]], names: list[str], shape: dict[str, Any]) -> bytes:
-    defaults = vars(cls("-"))
+    defaults = field_defaults(cls)
     parts = {
         "fields": names,
         "shape": shape,
