@@ -57,6 +57,11 @@ COMMANDS: Final = {
 }
 
 
+def is_ours(error: Exception) -> bool:
+    """Whether it is an error that this project raises, and so explains."""
+    return type(error).__module__.partition(".")[0] in _OURS
+
+
 class _Lazy(click.Group):
     """A group whose members are named in `COMMANDS`."""
 
@@ -80,7 +85,7 @@ class _Lazy(click.Group):
             ctx.exit(INTERRUPTED)
         except Exception as error:
             # Our errors say what to do; anything else is a defect, and its traceback is needed.
-            if type(error).__module__.partition(".")[0] not in _OURS:
+            if not is_ours(error):
                 raise
             raise click.ClickException(str(error)) from error
 

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from eventstore.errors import EventStoreError
 from eventstore.kafka.doctor import RECORDS, Diagnosis, Finding, PartitionRead, Severity
 from foldlog.commands._addresses import addresses, data_option
 from foldlog.commands._application import app_option, load
+from foldlog.commands._main import is_ours
 from foldlog.progress import shown
 
 NOTHING_WORSE_THAN_NOTES: Final = 0
@@ -54,7 +54,9 @@ def doctor(
     """
     try:
         found = _examined(app, data, None if whole else records)
-    except EventStoreError as error:
+    except Exception as error:
+        if not is_ours(error):
+            raise
         click.echo(f"Error: {error}", err=True)
         ctx.exit(COULD_NOT_LOOK)
     if as_json:

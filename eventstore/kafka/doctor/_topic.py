@@ -20,7 +20,7 @@ from eventstore.kafka.doctor.facts import (
 )
 from eventstore.kafka.doctor.findings import Finding, Severity
 from eventstore.kafka.settings import PRODUCER
-from eventstore.kafka.topics import HARMLESS, MAIL_CONFIG, MESSAGE_BYTES, REPLICAS, unmet
+from eventstore.kafka.topics import HARMLESS, MAIL_CONFIG, MESSAGE_BYTES, REPLICAS, Unmet, unmet
 
 IN_SYNC: Final = "min.insync.replicas"
 RETENTION: Final = "retention.ms"
@@ -129,61 +129,46 @@ def judge_missing(topic: str, known: Known, plan: str) -> Finding:
 
 
 def _settings(facts: TopicFacts, wanted: Wanted) -> Iterator[Finding]:
-    for setting, expected, found in unmet(facts.config, wanted.durability):
-        harmless = setting in HARMLESS
-        yield Finding(
-            Severity.NOTE if harmless else Severity.ERROR,
-            facts.topic,
-            _SUBJECTS.get(setting, "setting"),
-            setting=setting,
-            expected=f"at least {expected}" if setting in _LEAST else expected,
-            found=found,
-            mend=_WHY.get(setting, "events could be lost or refused, so writers refuse the topic"),
-            command=alter_topic(wanted.bootstrap, facts.topic, setting, expected),
-        )
+    for unlike in unmet(facts.config, wanted.durability):
+        severity = Severity.NOTE if unlike.setting in HARMLESS else Severity.ERROR
+        yield _unlike(facts, wanted, severity, unlike)
 
 
 def _mail_settings(facts: TopicFacts, wanted: Wanted) -> Iterator[Finding]:
     """Requests must last until they are taken, and need not last longer."""
     found, expected = facts.config.get(CLEANUP, ""), MAIL_CONFIG[CLEANUP]
     if found != expected:
-        yield Finding(
-            Severity.ERROR,
-            facts.topic,
-            "compaction",
-            setting=CLEANUP,
-            expected=expected,
-            found=found,
-            mend="a compacted topic drops all but the last request of each key",
-            command=alter_topic(wanted.bootstrap, facts.topic, CLEANUP, expected),
-        )
+        why = "a compacted topic drops all but the last request of each key"
+        yield _unlike(facts, wanted, Severity.ERROR, Unmet(CLEANUP, expected, found), why)
     kept, least = int(facts.config[RETENTION]), int(MAIL_CONFIG[RETENTION])
-    if kept != least:
-        shorter = 0 <= kept < least
-        yield Finding(
-            Severity.WARNING if shorter else Severity.NOTE,
-            facts.topic,
-            "retention",
-            setting=RETENTION,
-            expected=str(least),
-            found=str(kept),
-            mend="requests could expire before a writer takes them"
-            if shorter
-            else "requests and replies are kept for longer than anybody reads them",
-            command=alter_topic(wanted.bootstrap, facts.topic, RETENTION, str(least)),
-        )
+    retention = Unmet(RETENTION, str(least), str(kept))
+    if 0 <= kept < least:
+        why = "requests could expire before a writer takes them"
+        yield _unlike(facts, wanted, Severity.WARNING, retention, why)
+    elif kept != least:
+        why = "requests and replies are kept for longer than anybody reads them"
+        yield _unlike(facts, wanted, Severity.NOTE, retention, why)
     size, needed = int(facts.config[MESSAGE_BYTES]), PRODUCER["message.max.bytes"]
     if size < needed:
-        yield Finding(
-            Severity.ERROR,
-            facts.topic,
-            "message size",
-            setting=MESSAGE_BYTES,
-            expected=f"at least {needed}",
-            found=str(size),
-            mend="a large append could not be sent to its writer",
-            command=alter_topic(wanted.bootstrap, facts.topic, MESSAGE_BYTES, str(needed)),
-        )
+        unlike = Unmet(MESSAGE_BYTES, str(needed), str(size))
+        why = "a large append could not be sent to its writer"
+        yield _unlike(facts, wanted, Severity.ERROR, unlike, why)
+
+
+def _unlike(
+    facts: TopicFacts, wanted: Wanted, severity: Severity, unlike: Unmet, why: str | None = None
+) -> Finding:
+    setting, expected, found = unlike
+    return Finding(
+        severity,
+        facts.topic,
+        _SUBJECTS.get(setting, "setting"),
+        setting=setting,
+        expected=f"at least {expected}" if setting in _LEAST else expected,
+        found=found,
+        mend=why or _WHY.get(setting, "events could be lost or refused"),
+        command=alter_topic(wanted.bootstrap, facts.topic, setting, expected),
+    )
 
 
 def _replicas(facts: TopicFacts, cluster: Cluster, wanted: Wanted) -> Iterator[Finding]:
