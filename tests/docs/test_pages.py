@@ -84,7 +84,7 @@ def test_every_test_that_a_page_names_exists(page: Path) -> None:
 def _tests_of(path: str) -> list[str]:
     text = (ROOT / path).read_text(encoding="utf-8")
     return re.findall(
-        r"^ *(?:def (?=test_)|class (?=Test)|(?=Test\w+ = ))(\w+)", text, re.MULTILINE
+        r"^ *(?:(?:async )?def (?=test_)|class (?=Test)|(?=Test\w+ = ))(\w+)", text, re.MULTILINE
     )
 
 
