@@ -154,13 +154,23 @@ class Append:
             raise InvalidAppend(
                 self.stream, "a time is not one of 64 bits", "give microseconds since 1970"
             )
-        if self.metadata is not None and not self.metadata.headers():
-            object.__setattr__(self, "metadata", None)  # as a log would give it back
+        if self.metadata is not None:
+            self._check_metadata(self.metadata)
         number = expected_number(self.expected)
         if number is not None and number < 0:
             raise InvalidAppend(
                 self.stream, f"it expects version {number}", "expect 0 or more, NO_STREAM or ANY"
             )
+
+    def _check_metadata(self, metadata: Any) -> None:
+        if not isinstance(metadata, Metadata):
+            raise InvalidAppend(
+                self.stream,
+                f"its metadata is of type {type(metadata).__name__}",
+                "give Metadata(…)",
+            )
+        if not metadata.headers():
+            object.__setattr__(self, "metadata", None)  # as a log would give it back
 
 
 @dataclass(frozen=True, slots=True)

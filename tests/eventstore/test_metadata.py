@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from eventstore import Append, EventStoreError, InvalidMetadata, Metadata
+from eventstore import Append, EventStoreError, InvalidAppend, InvalidMetadata, Metadata
 from eventstore.metadata import carried, carrying, size_of
 from eventstore.store import ANY
 from tests.bank import AccountOpened
@@ -103,6 +103,8 @@ def test_an_append_takes_metadata_and_drops_what_is_empty() -> None:
     event = AccountOpened(owner="Alice")
     assert Append("accounts", "alice", [event], ANY, metadata=FULL).metadata is FULL
     assert Append("accounts", "alice", [event], ANY, metadata=Metadata()).metadata is None
+    with pytest.raises(InvalidAppend, match="its metadata is of type dict; give Metadata"):
+        Append("accounts", "alice", [event], ANY, metadata={"a": "b"})  # type: ignore[arg-type]
 
 
 def test_what_is_carried_holds_for_the_block_and_for_its_context_alone() -> None:
