@@ -183,7 +183,8 @@ class Appended:
     positions: tuple[Position, ...]
     """Where each of its events stands; contiguous offsets of one partition."""
     repeated: bool = False
-    """The append id had been applied before; this is the first answer again."""
+    """Its append id was found applied, by an earlier call, or by this one if its acknowledgement
+    was lost; this is the first answer again."""
 
 
 @dataclass(frozen=True, slots=True)

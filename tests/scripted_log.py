@@ -84,8 +84,12 @@ class ScriptedLog:
         only: int | None = None,
         time: int = AT,
         body: bytes | None = None,
+        litter: bool = False,
     ) -> list[int]:
-        """An append; only its first events where it is to stay incomplete; with another body."""
+        """An append; only its first events where it is to stay incomplete; with another body.
+
+        With ``litter``, a stranger's record comes to stand after its first event.
+        """
         append, offsets = uuid4().bytes, list[int]()
         for index, event in enumerate(events[:only]):
             writer.sequence += 1
@@ -109,6 +113,8 @@ class ScriptedLog:
             if body is not None:
                 value = value[:5] + body
             offsets.append(self.put_header(header, stream.encode(), value))
+            if litter and not index:
+                self.put(b"litter", b"litter")
         if only is None:
             self._versions[stream] = self._versions.get(stream, 0) + len(events)
             self._last[stream] = offsets[-1]

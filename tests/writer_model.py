@@ -112,10 +112,10 @@ class Database:
             return Stored.FENCED
         self.position = checkpoint.position
         for stream, tip in checkpoint.heads.items():
-            before = self.heads.get(stream, tip)
-            self.heads[stream] = tip._replace(first_offset=before.first_offset)
+            before = self.heads.get(stream, Tip(*tip))
+            self.heads[stream] = Tip(*tip)._replace(first_offset=before.first_offset)
         for append, applied in checkpoint.appends.items():
-            self.appends.setdefault(append, applied)
+            self.appends.setdefault(append, Applied(*applied))
         return Stored.COMMITTED
 
     def copy(self) -> "Database":

@@ -276,7 +276,7 @@ class Partition:
 
         In this order: its id was applied; its id is in flight; its deadline; its expected version.
         """
-        applied = self.heads.applied.get(request.id)
+        applied = self.heads.answer(request.id)
         if applied is not None:
             if applied.stream == request.append.stream:
                 request.repeat(applied)
@@ -319,7 +319,7 @@ class Partition:
     def _decide(self, request: AppendRequest) -> None:
         append, expected = request.append, request.expected
         stream = append.stream
-        tip = self.heads.tips.get(stream)
+        tip = self.heads.tip(stream)
         committed = tip.version if tip else 0
         tail = self._tails.get(stream)
         version = tail.version if tail else committed

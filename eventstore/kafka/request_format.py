@@ -175,8 +175,8 @@ def outcome_of(
 
 def _told(outcome: Appended | BaseException) -> tuple[str, Mapping[str, Any]]:
     if isinstance(outcome, Appended):
-        first, count = outcome.positions[0].offset, len(outcome.positions)
-        facts = {"version": outcome.version, "first": first, "count": count}
+        offsets = [position.offset for position in outcome.positions]
+        facts = {"version": outcome.version, "offsets": _short(offsets)}
         return APPENDED, {**facts, "repeated": outcome.repeated}
     for name, (kind, facts_of) in ERRORS.items():
         if type(outcome) is kind:
@@ -184,7 +184,15 @@ def _told(outcome: Appended | BaseException) -> tuple[str, Mapping[str, Any]]:
     return UNKNOWN, {"why": f"the writer's error: {outcome}"}
 
 
+def _short(offsets: Sequence[int]) -> Sequence[int] | Mapping[str, int]:
+    """Offsets side by side, as nearly always, by the first and the last."""
+    first, last = offsets[0], offsets[-1]
+    return {"first": first, "last": last} if last - first == len(offsets) - 1 else offsets
+
+
 def _appended(append: Append | EncodedAppend, partition: int, facts: Mapping[str, Any]) -> Appended:
-    offsets = range(facts["first"], facts["first"] + facts["count"])
+    offsets = facts["offsets"]
+    if isinstance(offsets, dict):
+        offsets = range(offsets["first"], offsets["last"] + 1)
     positions = tuple(Position(append.topic, partition, offset) for offset in offsets)
     return Appended(append.stream, facts["version"], positions, facts["repeated"])

@@ -85,18 +85,22 @@ class AppendRequest:
 
     def repeat(self, applied: Applied) -> None:
         """Its id stands in the log: the first answer again, or its own, late, after doubt."""
-        repeated = not self.doubted
+        repeated = not self._is_new
         self._give(appended_of(self.append.topic, self.partition, applied, repeated=repeated))
 
     def hear(self, outcome: Appended | Exception) -> None:
         """The answer of the process that writes to its partition.
 
-        What it was sent for more than once is told of as repeated; by whom is known only here.
+        What was read from the request topic more than once is told of as repeated.
         """
-        if isinstance(outcome, Appended) and outcome.repeated:
-            own = self.doubted or (isinstance(self.append, Append) and self.append.first_try)
-            outcome = replace(outcome, repeated=not own)
+        if isinstance(outcome, Appended) and outcome.repeated and self._is_new:
+            outcome = replace(outcome, repeated=False)
         self._give(outcome)
+
+    @property
+    def _is_new(self) -> bool:
+        """Whether nobody else can have used its id: then whatever it led to is its own."""
+        return isinstance(self.append, Append) and self.append.first_try
 
     def encoded(self, encoder: Encoder) -> EncodedAppend:
         """The append as it will be sent.
@@ -154,15 +158,11 @@ class AppendRequest:
 def appended_of(topic: str, partition: int, applied: Applied, *, repeated: bool) -> Appended:
     """The answer that an append id led to."""
     first = applied.last_offset - applied.events + 1
+    offsets = applied.offsets or range(first, applied.last_offset + 1)
     return Appended(
         applied.stream,
         applied.version,
-        tuple(
-            [
-                _new(Position, (topic, partition, offset))
-                for offset in range(first, applied.last_offset + 1)
-            ]
-        ),
+        tuple([_new(Position, (topic, partition, offset)) for offset in offsets]),
         repeated,
     )
 
@@ -205,11 +205,11 @@ def question_of_head(look_up: LookUp) -> Question[Tip]:
     stream = look_up.stream
 
     def known(heads: Heads) -> bool:
-        tip = heads.tips.get(stream)
+        tip = heads.tip(stream)
         return heads.tips_whole or (tip is not None and tip.first_offset != NO_OFFSET)
 
     def answered(heads: Heads, found: Found | None) -> Tip | None:
-        tip, stored = heads.tips.get(stream), found.tip if found else None
+        tip, stored = heads.tip(stream), found.tip if found else None
         if tip is not None and stored is not None and tip.first_offset == NO_OFFSET:
             return tip._replace(first_offset=stored.first_offset)
         return tip or stored
@@ -224,6 +224,6 @@ def question_of_append(look_up: LookUp) -> Question[Applied]:
         return heads.applied_whole or look_up.append in heads.applied
 
     def answered(heads: Heads, found: Found | None) -> Applied | None:
-        return heads.applied.get(look_up.append) or (found.applied if found else None)
+        return heads.answer(look_up.append) or (found.applied if found else None)
 
     return Question(look_up, known=known, answered=answered)

@@ -7,7 +7,7 @@ of ``heads`` and ``appends`` say what stands in it, and perhaps a little of what
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from psycopg import Connection
 from psycopg.rows import TupleRow
@@ -34,6 +34,14 @@ class Applied(NamedTuple):
     version: int
     events: int
     last_offset: int
+    offsets: tuple[int, ...] | None = None
+    """Where its events stand, if not side by side: a dead record may have come in between."""
+
+
+TipRow: TypeAlias = tuple[int, bytes, int, int]
+"""A `Tip` as a plain tuple, which the garbage collector need not look at again."""
+AppliedRow: TypeAlias = tuple[str, int, int, int, tuple[int, ...] | None]
+"""An `Applied` as a plain tuple."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +64,8 @@ class Checkpoint:
     """The offset of the checkpoint that it follows."""
     position: LogPosition
     """Where the prefix ends."""
-    heads: Mapping[str, Tip]
-    appends: Mapping[bytes, Applied]
+    heads: Mapping[str, TipRow]
+    appends: Mapping[bytes, AppliedRow]
 
     def may_follow(self, found: LogPosition) -> bool:
         """Whether it may be stored where the row stands, though not where it was expected.
@@ -114,15 +122,17 @@ ON CONFLICT (topic, partition, stream) DO UPDATE SET
     last_offset = excluded.last_offset"""
 
 _APPENDS: Final = """
-INSERT INTO foldlog.appends (topic, partition, append_id, stream, version, count, last_offset)
-SELECT %s, %s, encode(append_id, 'hex')::uuid, stream, version, count, last_offset
-FROM unnest(%b::bytea[], %b::text[], %b::bigint[], %b::int[], %b::bigint[])
-     AS q (append_id, stream, version, count, last_offset)
+INSERT INTO foldlog.appends
+    (topic, partition, append_id, stream, version, count, last_offset, offsets)
+SELECT %s, %s, encode(append_id, 'hex')::uuid, stream, version, count, last_offset,
+       string_to_array(offsets, ',')::bigint[]
+FROM unnest(%b::bytea[], %b::text[], %b::bigint[], %b::int[], %b::bigint[], %b::text[])
+     AS q (append_id, stream, version, count, last_offset, offsets)
 ON CONFLICT (topic, partition, append_id) DO NOTHING"""
 
 _LOOK_UP: Final = """
 SELECT c.next_offset, c.epoch, h.version, uuid_send(h.append_id), h.first_offset, h.last_offset,
-       a.stream, a.version, a.count, a.last_offset
+       a.stream, a.version, a.count, a.last_offset, a.offsets
 FROM unnest(%b::text[], %b::int[], %b::text[], %b::bytea[])
      WITH ORDINALITY AS q (topic, partition, stream, append_id, n)
 JOIN foldlog.checkpoints c ON (c.topic, c.partition) = (q.topic, q.partition)
@@ -186,7 +196,7 @@ def write(connection: Connection[TupleRow], checkpoint: Checkpoint) -> bool:
         )
     if checkpoint.appends:
         connection.execute(
-            _APPENDS, (*where, list(checkpoint.appends), *_columns(checkpoint.appends.values()))
+            _APPENDS, (*where, list(checkpoint.appends), *_applied(checkpoint.appends.values()))
         )
     return True
 
@@ -216,10 +226,20 @@ def _found(connection: Connection[TupleRow], wanted: Sequence[LookUp]) -> list[F
             next_offset,
             epoch,
             None if rest[0] is None else Tip(*rest[:4]),
-            None if rest[4] is None else Applied(*rest[4:]),
+            None if rest[4] is None else Applied(*rest[4:8], rest[8] and tuple(rest[8])),
         )
         for next_offset, epoch, *rest in rows
     ]
+
+
+def _applied(rows: Iterable[AppliedRow]) -> list[list[object]]:
+    """Their columns; offsets as text, since arrays within an array must be of one length."""
+    *columns, offsets = _columns(rows)
+    return [*columns, [None if each is None else _text(each) for each in offsets]]
+
+
+def _text(offsets: Any) -> str:
+    return ",".join(map(str, offsets))
 
 
 def _columns(rows: Iterable[tuple[object, ...]]) -> list[list[object]]:

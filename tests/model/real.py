@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError
 from eventstore.kafka.header import Kind, unpack
 from eventstore.kafka.heads import Heads
 from eventstore.log import LogPosition
-from eventstore.postgres.checkpoints import Applied, LookUp, Tip
+from eventstore.postgres.checkpoints import Applied, AppliedRow, LookUp, Tip, TipRow
 from eventstore.store import ANY, Append
 from tests.bank import Account, MoneyDeposited
 from tests.model.log import Command, Head, Record, writer_id
@@ -139,15 +139,16 @@ class Claims:
         return position._replace(writer=writer_id(self._numbers[position.writer]))
 
 
-def heads_of(tips: Mapping[str, Tip]) -> tuple[Head | None, ...]:
+def heads_of(tips: Mapping[str, TipRow]) -> tuple[Head | None, ...]:
     """Heads as the model has them."""
-    found = [tips.get(stream) for stream in STREAMS]
+    found = [row and Tip(*row) for row in map(tips.get, STREAMS)]
     return tuple([tip and Head(tip.version, tip.last_offset) for tip in found])
 
 
-def applied_of(applied: Mapping[bytes, Applied], commands: int) -> tuple[Head | None, ...]:
+def applied_of(applied: Mapping[bytes, AppliedRow], commands: int) -> tuple[Head | None, ...]:
     """Append ids as the model has them."""
-    found = [applied.get(UUID(int=number + 1).bytes) for number in range(commands)]
+    ids = [UUID(int=number + 1).bytes for number in range(commands)]
+    found = [row and Applied(*row) for row in map(applied.get, ids)]
     return tuple([each and Head(each.version, each.last_offset) for each in found])
 
 

@@ -81,8 +81,12 @@ def test_a_request_that_was_cut_is_told_apart(cut: int) -> None:
 
 
 @pytest.mark.parametrize("repeated", [False, True])
-def test_an_answer_comes_through_with_its_positions(repeated: bool) -> None:  # noqa: FBT001
-    positions = (Position("accounts", 3, 7), Position("accounts", 3, 8))
+@pytest.mark.parametrize("offsets", [(7, 8), (7,), (7, 9, 10)])
+def test_an_answer_comes_through_with_its_positions(
+    repeated: bool,  # noqa: FBT001
+    offsets: tuple[int, ...],
+) -> None:
+    positions = tuple(Position("accounts", 3, offset) for offset in offsets)
     answer = Appended("alice", 2, positions, repeated)
     reply = unpack_reply(pack_reply(9, answer))
     assert reply is not None

@@ -59,7 +59,7 @@ def test_an_event_that_is_not_its_streams_next_raises_an_alarm(
     assert "version 2 of stream 'a'" in caplog.text
     assert "version 3" in caplog.text
     assert "offset 2" in caplog.text
-    assert heads.tips["a"].version == 4
+    assert heads.tips["a"][0] == 4
 
 
 def test_a_stream_that_does_not_begin_with_version_1_raises_an_alarm(
@@ -85,7 +85,7 @@ def test_a_head_that_was_looked_up_further_on_raises_no_alarm(
 ) -> None:
     further, heads = Heads(checkpoint=1), Heads(checkpoint=1)
     further.note_append([(8, b"a", event(6))])
-    heads.keep("a", bytes(16), further.tips["a"], None)
+    heads.keep("a", bytes(16), further.tip("a"), None)
     heads.note_append([(7, b"a", event(5))])
     assert not caplog.records
 
