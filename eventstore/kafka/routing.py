@@ -137,11 +137,9 @@ class Routing:
         self._forwarding.give_up()
 
     def stop_taking(self) -> None:
-        """Take no more requests, unless our own are among them."""
-        for topic, member in self._members.items():
-            own = (self._forwarding.waits_for(topic, each) for each in self._owned.get(topic, ()))
-            if not any(own):
-                member.stop_taking()
+        """Take no more requests: others will."""
+        for member in self._members.values():
+            member.stop_taking()
 
     def close(self, error: EventStoreError, seconds: float) -> None:
         """Leave the groups once the last answers are acknowledged; refuse what still waits."""

@@ -297,11 +297,16 @@ class Writer:
     # ending
 
     def _finish(self) -> None:
-        """Answer what can be answered, then store the last checkpoints."""
+        """Answer what can be answered, then store the last checkpoints.
+
+        While others are to answer us we answer them: they may be closing too.
+        """
         deadline = time.monotonic() + CLOSING_SECONDS
+        while self._routing.busy and time.monotonic() < deadline:
+            self._take()
+            self._turn()
         self._routing.stop_taking()
         while self._busy() and time.monotonic() < deadline:
-            self._routing.stop_taking()
             self._take()
             self._turn()
         for partition in self._partitions.values():

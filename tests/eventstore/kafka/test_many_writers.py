@@ -228,6 +228,22 @@ def test_closing_waits_for_what_was_sent_to_others(kafka: str, postgres: str) ->
         assert all(each.done() and each.result().version == 1 for each in futures)
 
 
+def test_writers_that_close_at_once_answer_each_other_first(kafka: str, postgres: str) -> None:
+    stores = [open_store(kafka, postgres, role="writer") for _ in range(3)]
+    for store in stores:
+        store.open_topics()
+    wait_for_share(*stores)
+    futures = [store.submit(deposit(f"account-{n}")) for n in range(50) for store in stores]
+    closing = [threading.Thread(target=store.close) for store in stores]
+    started = time.monotonic()
+    for thread in closing:
+        thread.start()
+    for thread in closing:
+        thread.join()
+    assert [each.exception(0) for each in futures] == [None] * len(futures)
+    assert time.monotonic() - started < 20  # nobody waited until it gave up, after 30
+
+
 def test_what_was_sent_and_never_answered_is_unknown_when_the_store_closes(
     kafka: str, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
