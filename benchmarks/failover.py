@@ -16,6 +16,7 @@ def failover(servers: Servers, sizes: Sizes) -> list[Figure]:
             postgres=postgres,
             topic=servers.topic("failover"),
             partitions=PARTITIONS,
+            writers=sizes.writers,
             quiet_seconds=sizes.quiet_seconds,
         )
     restarted = found["restarted"]

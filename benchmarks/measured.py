@@ -39,8 +39,10 @@ class Sizes:
     """Saves of ten events by the peer."""
     latency_seconds: float = 6.0
     """How long appends are sent at an even rate."""
-    quiet_seconds: float = 3.0
+    quiet_seconds: float = 2.0
     """How long appends run before and after a writer is ended."""
+    writers: int = 4
+    """How many are restarted one after the other."""
 
 
 QUICK: Final = Sizes(
@@ -52,7 +54,8 @@ QUICK: Final = Sizes(
     edits=50,
     saves=50,
     latency_seconds=0.5,
-    quiet_seconds=0.5,
+    quiet_seconds=0.2,
+    writers=2,
 )
 """Enough to see that everything works; the figures mean nothing."""
 

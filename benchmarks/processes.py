@@ -1,8 +1,10 @@
 """Writers in processes of their own, which can be ended like any process."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,9 +13,11 @@ from typing import Any, Final
 
 from benchmarks.app import TOPIC
 from eventstore.kafka.settings import KafkaSettings
+from eventstore.kafka.topics import writers_group
 
 ROOT: Final = Path(__file__).parent.parent
 SECONDS_TO_STOP: Final = 30.0
+SECONDS_TO_JOIN: Final = 60.0
 
 
 class WriterProcess:
@@ -57,7 +61,7 @@ class WriterProcess:
         self._log.seek(0)
         said = self._log.read()
         self._log.close()
-        if code:
+        if code not in {0, -signal.SIGTERM}:  # it was told before it had begun
             raise RuntimeError(f"foldlog writers ended with {code}:\n{said}")
 
     @property
@@ -87,16 +91,30 @@ def resident(pid: int) -> int:
     return int(status.split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def owner_pid(kafka: str, topic: str) -> int:
-    """The process that the group of a topic's writers has given its only partition.
+def members(kafka: str, topic: str) -> dict[int, int]:
+    """The processes that write to a topic, and how many partitions each was given.
 
-    Raises:
-        RuntimeError: No process of this machine has it.
+    Empty while the group is being balanced.
     """
-    group = f"foldlog.{topic}.writers"
+    group = writers_group(topic)
     admin: Any = KafkaSettings(kafka).admin()
     described = admin.describe_consumer_groups([group])[group].result()
-    for member in described.members:
-        if member.assignment.topic_partitions:
-            return int(member.client_id.rpartition(":")[2])
-    raise RuntimeError(f"nobody writes to {topic}")
+    if described.state.name != "STABLE":
+        return {}
+    return {
+        int(member.client_id.rpartition(":")[2]): len(member.assignment.topic_partitions)
+        for member in described.members
+    }
+
+
+def wait_for_members(kafka: str, topic: str, running: list[WriterProcess]) -> None:
+    """Wait until these are the writers of the topic.
+
+    Raises:
+        TimeoutError: They are not.
+    """
+    expected, deadline = {each.pid for each in running}, time.monotonic() + SECONDS_TO_JOIN
+    while (found := members(kafka, topic)).keys() != expected:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"expected the writers {expected}; found {found}")
+        time.sleep(0.1)

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import against_floors, against_peer, latency
+from benchmarks import against_floors, against_peer, failover, latency
 from benchmarks.measured import QUICK, Figure, Measured, Sizes, as_json
 from benchmarks.servers import Servers
 from foldlog import migrations
@@ -30,7 +30,10 @@ PARTS: Final[Mapping[str, Callable[[Servers, Sizes], Found]]] = {
     "append_single_vs_floor": lambda servers, sizes: [against_floors.append_single(servers, sizes)],
     "append_vs_pyeventsourcing": against_peer.append,
     "edit_owner_vs_pyeventsourcing": against_peer.edit_owner,
+    "edit_elsewhere_vs_pyeventsourcing": against_peer.edit_elsewhere,
     "latency_owner": latency.owner,
+    "latency_elsewhere": latency.elsewhere,
+    "failover": failover.failover,
 }
 """What can be asked for by name, in the order in which it runs."""
 

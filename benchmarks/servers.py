@@ -43,10 +43,10 @@ class Servers(NamedTuple):
             with address.connect(self.postgres, autocommit=True) as db:
                 db.execute(drop)
 
-    def topic(self, name: str) -> str:
+    def topic(self, name: str, partitions: int = PARTITIONS) -> str:
         """A new topic, made as the toolkit makes them."""
         topic = f"bench_{secrets.token_hex(6)}_{name}"
-        Topics(KafkaSettings(self.kafka), "single", PARTITIONS).ensure(topic)
+        Topics(KafkaSettings(self.kafka), "single", partitions).ensure(topic)
         return topic
 
     def flushed_topic(self, name: str) -> str:

@@ -9,14 +9,16 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Generator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, Self
 
 from confluent_kafka import murmur2
 
 from benchmarks import bank
 from benchmarks.ours.opened import application
-from benchmarks.processes import WriterProcess, writers
+from benchmarks.processes import WriterProcess, wait_for_members, writers
 from eventstore.errors import EventStoreError
 from eventstore.store import ANY, Append, Appended, EventStore
 
@@ -128,7 +130,8 @@ class Trial:
         self._load = load
 
     def settle(self) -> None:
-        """Let the group come to rest, and check that it serves."""
+        """Let the group come to rest, and all that was due be answered."""
+        wait_for_members(self._where[0], self._where[2], self._running)
         time.sleep(self._quiet)
         self._load.answers(time.perf_counter())
 
@@ -166,22 +169,25 @@ class Trial:
         self._running.append(WriterProcess(*self._where))
 
 
+@contextmanager
+def under_load(job: dict[str, Any], store: EventStore, number: int) -> Generator[Trial]:
+    """So many writers, each partition served, and a load on them."""
+    topic, partitions = job["topic"], job["partitions"]
+    with writers(job["kafka"], job["postgres"], topic, number) as running:
+        for stream in streams(partitions):
+            store.submit(Append(topic, stream, [bank.event(0, 2)], ANY)).result()
+        with Load(store, topic, partitions) as load:
+            yield Trial(job, running, load)
+
+
 def main() -> None:
     """Run one job; print what callers noticed."""
     job: dict[str, Any] = json.loads(sys.argv[1])
-    where = (job["kafka"], job["postgres"], job["topic"])
-    found: dict[str, Any] = {}
     with application({**job, "role": "client"}) as app:
-        for name, number in (("two", 2), ("four", 4)):
-            with writers(*where, number) as running:
-                for stream in streams(job["partitions"]):
-                    app.store.submit(Append(job["topic"], stream, [bank.event(0, 2)], ANY)).result()
-                with Load(app.store, job["topic"], job["partitions"]) as load:
-                    trial = Trial(job, running, load)
-                    if name == "two":
-                        found |= {"killed": trial.kill(), "stopped": trial.stop()}
-                    else:
-                        found["restarted"] = trial.restart_all()
+        with under_load(job, app.store, 2) as trial:
+            found = {"killed": trial.kill(), "stopped": trial.stop()}
+        with under_load(job, app.store, job["writers"]) as trial:
+            found["restarted"] = trial.restart_all()
     print(json.dumps(found))
 
 

@@ -25,7 +25,7 @@ EVENTS: Final = 10
 
 def spread_streams(events: int) -> list[str]:
     """The streams whose ten events are spread: one in each tenth of the partition."""
-    return [f"spread-{number}" for number in range(max(10, min(1_000, events // 10_000)))]
+    return [f"spread-{number}" for number in range(max(1, min(1_000, events // 500)))]
 
 
 def tenth(topic: str, number: int, events: int) -> Iterator[Append]:

@@ -18,14 +18,13 @@ from projections.read_model import ReadModel
 def application(job: Mapping[str, Any]) -> App:
     """The application on the runner's servers and topic; in the role that the job names."""
     bank.Account.topic = job["topic"]
-    role = {"role": job["role"]} if job.get("role", "writer") != "writer" else {}
     return App(
         job["kafka"],
         job["postgres"],
         aggregates=[bank.Account],
         durability="single",
         partitions=job["partitions"],
-        **role,
+        role=job["role"],
     )
 
 
