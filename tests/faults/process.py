@@ -29,7 +29,6 @@ class Process:
         self._running: subprocess.Popen[bytes] | None = None
         self.failures: list[str] = []
         """How it ended where it should not have."""
-        self.closing_seconds = CLOSING_SECONDS
         self.closed_in: list[float] = []
         """Seconds that each end in order took."""
 
@@ -95,9 +94,9 @@ class Process:
             return
         began = time.monotonic()
         try:
-            code = self._running.wait(self.closing_seconds)
+            code = self._running.wait(CLOSING_SECONDS)
         except subprocess.TimeoutExpired:
-            self._fail(f"did not close within {self.closing_seconds:g} s")
+            self._fail(f"did not close within {CLOSING_SECONDS:g} s")
             self._send(signal.SIGUSR1)  # it writes down where its threads are
             time.sleep(0.5)
             self.kill()

@@ -1,0 +1,45 @@
+"""Processes on real brokers under faults: what they were told is what the log says.
+
+A small share of the proof, whose whole is `python -m tests.proof`.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from foldlog.pytest_plugin import Servers
+from tests.faults.arena import Arena
+from tests.faults.nemesis import Harm
+from tests.faults.plans import CAMPAIGNS, MUTANTS
+
+
+def test_what_processes_that_are_killed_and_paused_were_told_is_what_the_log_says(
+    foldlog_stack: Servers, tmp_path: Path
+) -> None:
+    harm = Harm({"kill": 2, "pause": 1, "failpoint": 2, "steal": 4, "litter": 1}, (0.1, 0.4))
+    harm = replace(harm, stopped=(6.5, 7.0), workers_down=(0.0, 0.3))
+    plan = replace(CAMPAIGNS["processes"], harm=harm, workers=2, seconds=3, seed=4)
+    with Arena(1, foldlog_stack.postgres, tmp_path) as arena:
+        result = arena.run(plan)
+    assert result.violations == []
+    assert {"kill", "pause", "steal"} <= set(result.faults)
+    assert result.outcomes["append ok"] > 0
+
+
+def test_a_run_with_an_ingredient_taken_away_is_found_out(
+    foldlog_stack: Servers, tmp_path: Path
+) -> None:
+    with Arena(1, foldlog_stack.postgres, tmp_path) as arena:
+        result = arena.run(replace(MUTANTS["contiguity"], seconds=2))
+    assert "what_was_acknowledged_is_valid" in result.untrue
+
+
+def test_what_was_acknowledged_stays_when_the_leader_of_three_brokers_is_killed(
+    foldlog_stack: Servers, tmp_path: Path
+) -> None:
+    harm = Harm({"kill_broker": 1}, (1.5, 2.0), brokers_down=(3.0, 4.0))
+    plan = replace(CAMPAIGNS["leaders"], harm=harm, workers=2, seconds=2, seed=1)
+    with Arena(3, foldlog_stack.postgres, tmp_path) as arena:
+        result = arena.run(plan)
+    assert result.violations == []
+    assert result.faults["kill_broker"] >= 1
+    assert result.outcomes["append ok"] > 0
