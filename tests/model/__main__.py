@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tests.model.mutants import ANY_1, BELTS, DEEP, MUTANTS, NEW_1, NEXT_1, QUICK, Mutant
 from tests.model.search import Explored, explore
-from tests.model.world import World
+from tests.model.worlds import world_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     left, wrong = float(given.seconds), 0
     print("The protocol: nothing may go wrong.\n")  # noqa: T201
     for number, bounds in enumerate(worlds):
-        found = explore(World(bounds), seconds=max(1.0, left / (len(worlds) - number)))
+        found = explore(world_of(bounds), seconds=max(1.0, left / (len(worlds) - number)))
         left -= found.seconds
         wrong += found.violation is not None
         _show(bounds.told(), found)
@@ -28,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wrong += _search(mutant)
     print("\nWithout a belt: nothing goes wrong, within the bounds.\n")  # noqa: T201
     for mutant in BELTS:
-        commands = (NEW_1, NEXT_1) if mutant.bounds.checkpoints else (ANY_1, ANY_1)
+        commands = (ANY_1, ANY_1)
+        if mutant.bounds.checkpoints or mutant.bounds.requests:
+            commands = (NEW_1, NEXT_1)
         wrong += _search(replace(mutant, bounds=replace(mutant.bounds, commands=commands)))
     return 1 if wrong else 0
 

@@ -19,6 +19,10 @@ class Bounds:
     """How often the database goes back to an earlier state."""
     forgetting: bool = False
     """Whether writers forget what the checkpoint holds."""
+    requests: int = 0
+    """How often clients put an append on the request topic."""
+    shared: bool = False
+    """Two partitions, the sessions on which share a producer."""
     doubts: int = 0
     """Without `NEW_EPOCH`: how often a writer sends again in its epoch."""
 
@@ -27,8 +31,10 @@ class Bounds:
         commands = [each.told() for each in self.commands]
         more = {
             "records lost, repeated or reordered": self.faults,
+            "requests": self.requests,
             "checkpoints": self.checkpoints,
             "restored databases": self.restores,
         }
-        said = [f"{self.writers} writers", f"{self.claims} claims", *commands]
+        shared = ["two partitions that share producers"] * self.shared
+        said = [*shared, f"{self.writers} writers", f"{self.claims} claims", *commands]
         return ", ".join(said + [f"{number} {what}" for what, number in more.items() if number])

@@ -45,3 +45,17 @@ class Ingredient(enum.Enum):
     MEMORY_WINS = "what memory holds is newer than what was looked up"
     LOOK_AGAIN = "after a look-up, memory and what is in flight are looked at again"
     FORGET_BELOW = "only what stands below the checkpoint is forgotten"
+
+    # of requests and replies
+    FORWARDED_IS_LOOKED_UP = "the id of an append that came as a request is looked up"
+    HANDED_OVER_IS_LOOKED_UP = "the id of an append that was handed over is looked up"
+    REPLY_ACKNOWLEDGED = "a reply says applied only once the append is acknowledged"
+    EXPIRED_IS_UNKNOWN = "what is not decided by its deadline is unknown, not refused"
+    APPLIED_BEFORE_DEADLINE = "an id that was applied gets its first answer after its deadline too"
+    AHEAD_IS_UNKNOWN = "a version that lies ahead is unknown, not refused"
+    REPLY_OF_ITS_REQUEST = "a reply counts only for its own request, not for its append id"
+    OFFSET_AFTER_REPLY = "a request's offset is committed only after its reply"
+    OFFSETS_IN_ORDER = "a request's offset is committed only after those before it"
+
+    # of a producer that partitions share
+    ERROR_ENDS_ALL = "an error of the producer ends the sessions of all its partitions"

@@ -20,11 +20,20 @@ class Command(NamedTuple):
     events: int
     expected: int | None
     """The expected version; None: any."""
+    again: int | None = None
+    """It is another attempt, under the append id of the command at this place."""
 
     def told(self) -> str:
         """As in: 2 to a at version 1."""
         where = f"{self.events} to {'ab'[self.stream]}"
-        return where if self.expected is None else f"{where} at version {self.expected}"
+        if self.expected is not None:
+            where += f" at version {self.expected}"
+        return where if self.again is None else f"{where} under the id of {self.again}"
+
+
+def ids_of(commands: Sequence[Command]) -> tuple[int, ...]:
+    """The append ids of the commands."""
+    return tuple([at if each.again is None else each.again for at, each in enumerate(commands)])
 
 
 class Record(NamedTuple):
@@ -91,6 +100,7 @@ class Log:
     __slots__ = (
         "_children",
         "_commands",
+        "_ids",
         "_rule",
         "applied",
         "heads",
@@ -99,6 +109,7 @@ class Log:
         "position",
         "records",
         "valid",
+        "valid_commands",
         "violation",
     )
 
@@ -110,6 +121,7 @@ class Log:
         records: tuple[Record, ...] = (),
     ) -> None:
         self._commands, self._rule = commands, rule
+        self._ids: tuple[int, ...] = parent._ids if parent is not None else ids_of(commands)
         self._children: dict[Record, Log] = {}
         self.parent, self.records = parent, records
         whole = self.read_from(rule().position)
@@ -117,8 +129,10 @@ class Log:
         self.position: LogPosition = whole[1]
         self.heads: tuple[Head, ...] = tuple([NO_HEAD] * (1 + max(c.stream for c in commands)))
         self.applied: tuple[Applied | None, ...] = tuple([None] * len(commands))
+        """By append id."""
+        self.valid_commands: frozenset[int] = frozenset()
         self.partial: frozenset[int] = frozenset()
-        """Commands of which some events are valid, but not all."""
+        """Append ids of which some events are valid, but not all."""
         self.violation: str | None = self._first_violation() if parent is not None else None
 
     def __len__(self) -> int:
@@ -165,6 +179,7 @@ class Log:
         parent = self.parent
         assert parent is not None
         self.heads, self.applied, self.partial = parent.heads, parent.applied, parent.partial
+        self.valid_commands = parent.valid_commands
         known = len(parent.valid)
         if self.valid[:known] != parent.valid:
             return "what was valid in a prefix is not valid any more"
@@ -178,9 +193,10 @@ class Log:
 
     def _note(self, offset: int, record: Record) -> str | None:
         """Take note of a valid event."""
-        stream, number = record.stream, record.command
-        command, head = self._commands[number], self.heads[stream]
+        stream, number = record.stream, self._ids[record.command]
+        command, head = self._commands[record.command], self.heads[stream]
         if record.at == 0:
+            self.valid_commands |= {record.command}
             if self.applied[number] is not None or number in self.partial:
                 return "an append id is valid twice"
             if command.expected not in {None, head.version}:

@@ -5,12 +5,14 @@ ingredient that others make up for: without it nothing goes wrong within its bou
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tests.model.bounds import Bounds
 from tests.model.ingredients import Ingredient
 from tests.model.log import Command
-from tests.model.rules import RULES, TheRule
-from tests.model.world import World
+from tests.model.requests import LOST
+from tests.model.search import Searchable
+from tests.model.worlds import world_of
 
 ANY_1 = Command(stream=0, events=1, expected=None)
 ANY_2 = Command(stream=0, events=2, expected=None)
@@ -18,6 +20,8 @@ NEW_1 = Command(stream=0, events=1, expected=0)
 NEW_2 = Command(stream=0, events=2, expected=0)
 NEXT_1 = Command(stream=0, events=1, expected=1)
 NEXT_2 = Command(stream=0, events=2, expected=1)
+RETRIED_1 = Command(stream=0, events=1, expected=1, again=0)
+"""A second attempt of the first command, which was refused or is unknown, at a later version."""
 OTHER_1 = Command(stream=1, events=1, expected=0)
 OTHER_2 = Command(stream=1, events=2, expected=None)
 
@@ -43,11 +47,9 @@ class Mutant:
         return " and ".join(sorted(each.name.lower() for each in self.without))
 
     @property
-    def world(self) -> World:
+    def world(self) -> Searchable[Any]:
         """Whether a writer can come back is asked only where that is what goes wrong."""
-        rule = RULES.get(self.without, TheRule)
-        live = self.violation in {STUCK, None}
-        return World(self.bounds, self.without, rule, live=live)
+        return world_of(self.bounds, self.without, live=self.violation in {STUCK, None})
 
 
 def _without(*ingredients: Ingredient) -> frozenset[Ingredient]:
@@ -108,6 +110,35 @@ MUTANTS = (
     Mutant(_without(Ingredient.MEMORY_WINS), _STORED_2, REPEATED),
     Mutant(_without(Ingredient.LOOK_AGAIN), _STORED_2, REPEATED),
     Mutant(_without(Ingredient.FORGET_BELOW), _STORED, REPEATED),
+    Mutant(
+        _without(Ingredient.FORWARDED_IS_LOOKED_UP),
+        replace(_STORED, claims=2, requests=2),
+        REPEATED,
+    ),
+    Mutant(
+        _without(Ingredient.HANDED_OVER_IS_LOOKED_UP),
+        replace(_STORED, claims=2, requests=1),
+        REPEATED,
+    ),
+    Mutant(_without(Ingredient.REPLY_ACKNOWLEDGED), replace(_ALONE, requests=1), UNTRUE),
+    Mutant(_without(Ingredient.EXPIRED_IS_UNKNOWN), replace(_ALONE, claims=2, requests=1), REFUSED),
+    Mutant(
+        _without(Ingredient.AHEAD_IS_UNKNOWN),
+        Bounds((ANY_1, NEXT_1), claims=1, requests=2),
+        REFUSED,
+    ),
+    Mutant(
+        _without(Ingredient.REPLY_OF_ITS_REQUEST),
+        Bounds((NEW_1, RETRIED_1, ANY_1), claims=1, requests=2),
+        REFUSED,
+    ),
+    Mutant(_without(Ingredient.OFFSET_AFTER_REPLY), replace(_ALONE, requests=1), LOST),
+    Mutant(_without(Ingredient.OFFSETS_IN_ORDER), replace(_ALONE, requests=2), LOST),
+    Mutant(
+        _without(Ingredient.ERROR_ENDS_ALL, Ingredient.REPORTS_IN_ORDER),
+        Bounds((ANY_1, ANY_1), claims=1, shared=True),
+        UNTRUE,
+    ),
 )
 
 BELTS = (
@@ -134,6 +165,10 @@ BELTS = (
         _without(Ingredient.LOOK_UP_NOT_AHEAD),
         Bounds((ANY_1,), claims=2, checkpoints=2, restores=1, forgetting=True),
     ),
+    Mutant(
+        _without(Ingredient.APPLIED_BEFORE_DEADLINE), Bounds((NEW_1, ANY_1), claims=1, requests=2)
+    ),
+    Mutant(_without(Ingredient.ERROR_ENDS_ALL), Bounds((ANY_1, ANY_1), claims=1, shared=True)),
 )
 
 QUICK = (
@@ -143,6 +178,11 @@ QUICK = (
     Bounds((ANY_1,), writers=3, claims=4),
     Bounds((NEW_1, NEXT_1), claims=2, checkpoints=1, forgetting=True),
     Bounds((ANY_1,), claims=2, checkpoints=2, restores=1, forgetting=True),
+    Bounds((NEW_1, NEXT_1), claims=2, requests=2),
+    Bounds((NEW_1, RETRIED_1), claims=2, requests=2),
+    Bounds((ANY_1,), claims=2, faults=1, requests=2),
+    Bounds((ANY_1,), claims=2, checkpoints=1, forgetting=True, requests=1),
+    Bounds((ANY_1,), claims=2, shared=True),
 )
 """Searched whole by the tests."""
 
@@ -160,5 +200,14 @@ DEEP = (
     Bounds((ANY_1, OTHER_1), claims=2, checkpoints=2, restores=1, forgetting=True),
     Bounds((ANY_1,), writers=3, claims=3, checkpoints=3, restores=1, forgetting=True),
     Bounds((NEW_1, NEXT_1), claims=2, faults=1, checkpoints=1, restores=1, forgetting=True),
+    Bounds((NEW_1, RETRIED_1), claims=2, requests=3),
+    Bounds((NEW_1, RETRIED_1, ANY_1), claims=2, requests=2),
+    Bounds((NEW_1, ANY_2), claims=2, faults=1, requests=2),
+    Bounds((ANY_1,), writers=3, claims=3, requests=3),
+    Bounds((ANY_1,), claims=2, checkpoints=1, forgetting=True, requests=2),
+    Bounds((ANY_1,), claims=2, checkpoints=2, restores=1, forgetting=True, requests=2),
+    Bounds((NEW_1, RETRIED_1), claims=2, checkpoints=1, forgetting=True, requests=2),
+    Bounds((NEW_1, NEXT_1), claims=2, shared=True),
+    Bounds((ANY_1,), claims=2, faults=1, shared=True),
 )
 """Searched by `python -m tests.model`."""

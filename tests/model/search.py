@@ -2,9 +2,29 @@
 
 import time
 from collections import deque
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
-from tests.model.world import State, World
+
+class HasLog(Hashable, Protocol):
+    """A state: it can be compared, and has a log."""
+
+    @property
+    def log(self) -> Hashable:
+        """What was written, of which the states of one search have many."""
+        ...
+
+
+S = TypeVar("S", bound=HasLog)
+
+
+class Searchable(Protocol[S]):
+    """A world: its first state, what may follow on a state, and what is wrong with it."""
+
+    def begin(self) -> S: ...
+    def steps(self, state: S, /) -> Iterator[tuple[str, S]]: ...
+    def violation(self, state: S, /) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -24,7 +44,7 @@ class Explored:
     """The shortest way to the violation."""
 
 
-def explore(world: World, *, seconds: float = 600.0, states: int = 50_000_000) -> Explored:
+def explore(world: Searchable[S], *, seconds: float = 600.0, states: int = 50_000_000) -> Explored:
     """Breadth first, to a violation, to the end, or for so long.
 
     Of a state that was seen, only the hash is kept (64 bits) and the state that it came from.
@@ -35,7 +55,7 @@ def explore(world: World, *, seconds: float = 600.0, states: int = 50_000_000) -
     logs = {hash(first.log)}
     frontier, depth, steps = deque([(first, 0)]), 0, 0
     complete = True
-    found: tuple[str, State] | None = None
+    found: tuple[str, S] | None = None
     while frontier and found is None:
         state, depth = frontier.popleft()
         origin = hash(state)
@@ -67,7 +87,7 @@ def explore(world: World, *, seconds: float = 600.0, states: int = 50_000_000) -
     )
 
 
-def _trace(world: World, came_from: dict[int, int], last: int) -> tuple[str, ...]:
+def _trace(world: Searchable[S], came_from: dict[int, int], last: int) -> tuple[str, ...]:
     path = [last]
     while came_from[path[-1]]:
         path.append(came_from[path[-1]])

@@ -5,7 +5,7 @@ lost acknowledgement and a crash are one step: a writer drops its session, and a
 of it is under way.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
 from eventstore.kafka.rule import ReaderRule
@@ -14,6 +14,7 @@ from tests.model.bounds import Bounds
 from tests.model.database import Database, Found, Stored, empty, store
 from tests.model.ingredients import Ingredient
 from tests.model.log import Applied, Command, Log, Record, Rule
+from tests.model.post import Post
 from tests.model.writer import Protocol, Report, Writer
 
 KEY = PartitionKey("accounts", "topic-id", 0)
@@ -51,6 +52,8 @@ class State(NamedTuple):
     checkpoints_left: int
     restores: int
     doubts: int
+    post: Post = Post()
+    """Requests and replies."""
 
 
 Step: TypeAlias = tuple[str, State]
@@ -98,10 +101,11 @@ class World:
         """What is wrong, if anything."""
         if state.log.violation is not None:
             return state.log.violation
-        for told, applied in zip(state.told, state.log.applied, strict=False):
+        for number, told in enumerate(state.told):
+            applied = state.log.applied[self.protocol.ids[number]]
             if told.applied is not None and told.applied != applied:
                 return "an append was acknowledged, and is not valid as it was answered"
-            if told.refused and applied is not None:
+            if told.refused and number in state.log.valid_commands:
                 return "an append was refused for good, and is valid"
         quiet = state.log, state.database
         if self._live and quiet not in self._came_back:
@@ -136,7 +140,7 @@ class World:
         for writer in state.writers:
             yield from self._lands(state, writer)
             yield from self._is_told(state, writer)
-            yield self._dropped(state, writer, "drops its session")
+            yield self.dropped(state, writer, "drops its session")
             if writer.serving:
                 yield from self._is_asked(state, writer)
                 yield from self._checkpoints(state, writer)
@@ -164,31 +168,31 @@ class World:
         if not writer.serving:
             serving = self.protocol.confirm(writer, report.offset, state.log, state.database)
             if serving is None:
-                yield self._dropped(state, writer, f"{what}: its claim is not accepted")
+                yield self.dropped(state, writer, f"{what}: its claim is not accepted")
             else:
-                yield f"writer {writer.id} {what}, and serves", _with(state, serving)
+                yield f"writer {writer.id} {what}, and serves", with_writer(state, serving)
             return
         answer = self.protocol.acknowledge(writer, report)
         if answer is None:
-            yield self._dropped(state, writer, f"{what}: doubt")
+            yield self.dropped(state, writer, f"{what}: doubt")
             return
-        after = _with(state, answer.writer)
+        after = with_writer(state, answer.writer)
         if answer.applied is not None:
             number = writer.sent[0].request
             what += f": append {number} is acknowledged"
-            after = _told(after, number, applied=answer.applied)
+            after = answered(after, number, applied=answer.applied)
         yield f"writer {writer.id} {what}", after
 
     def _is_asked(self, state: State, writer: Writer) -> Iterator[Step]:
-        for number, told in enumerate(state.told):
-            for first_try in (False,) if told.asked else (False, True):
+        for number in self._local(state):
+            for first_try in (False,) if self.asked(state, number) else (False, True):
                 if first_try and writer.memory.applied_whole:
                     continue  # the same as a repeated one
                 answer = self.protocol.ask(writer, number, first_try=first_try)
                 if answer is None:
                     continue
-                after = _told(
-                    _with(state, answer.writer),
+                after = answered(
+                    with_writer(state, answer.writer),
                     number,
                     applied=answer.applied,
                     refused=answer.refused,
@@ -203,14 +207,24 @@ class World:
                     what = "repeats the answer of"
                 yield f"writer {writer.id} {what} append {number}", after
         if state.doubts and writer.sent and not self._has(Ingredient.NEW_EPOCH):
-            again = _with(state, self.protocol.send_again(writer))
-            again = _under_way(again, writer.channel)
+            again = with_writer(state, self.protocol.send_again(writer))
+            again = under_way(again, writer.channel)
             again = again._replace(doubts=state.doubts - 1)
             yield f"writer {writer.id} sends again what is in flight", again
 
-    def _dropped(self, state: State, writer: Writer, why: str) -> Step:
+    def _local(self, state: State) -> Iterable[int]:
+        """The commands whose clients may be in a writer's own process."""
+        return range(len(state.told))
+
+    def asked(self, state: State, number: int) -> bool:
+        """Whether the command's append id came to some writer."""
+        ids = self.protocol.ids
+        return any(told.asked and ids[at] == ids[number] for at, told in enumerate(state.told))
+
+    def dropped(self, state: State, writer: Writer, why: str) -> Step:
+        """Its session is over; what it has sent is under way."""
         writers = tuple([each for each in state.writers if each.id != writer.id])
-        after = _under_way(state._replace(writers=writers), writer.channel)
+        after = under_way(state._replace(writers=writers), writer.channel)
         if writer.found is not None:
             after = after._replace(looked_up=after.looked_up | {writer.found})
         return f"writer {writer.id} {why}", after
@@ -222,7 +236,7 @@ class World:
             return
         record, *rest = writer.channel
         report = Report(record.sequence, len(state.log))
-        landed = _with(
+        landed = with_writer(
             state._replace(log=state.log.add(record)),
             writer._replace(channel=tuple(rest), reports=(*writer.reports, report)),
         )
@@ -230,15 +244,15 @@ class World:
         if not state.faults:
             return
         faulty = state._replace(faults=state.faults - 1)
-        lost = _with(faulty, writer._replace(channel=tuple(rest)))
+        lost = with_writer(faulty, writer._replace(channel=tuple(rest)))
         yield _landing(record, "is lost", state), lost
-        repeated = _under_way(landed._replace(faults=state.faults - 1), (record,))
+        repeated = under_way(landed._replace(faults=state.faults - 1), (record,))
         yield _landing(record, "lands, and a copy is under way", state), repeated
         if rest:
             swapped = (rest[0], record, *rest[1:])
             yield (
                 _landing(record, "is overtaken by the next", state),
-                _with(faulty, writer._replace(channel=swapped)),
+                with_writer(faulty, writer._replace(channel=swapped)),
             )
 
     def _lands_late(self, state: State) -> Iterator[Step]:
@@ -246,19 +260,19 @@ class World:
             record, *rest = channel
             others = (*state.under_way[:at], *state.under_way[at + 1 :])
             without = state._replace(under_way=others)
-            left = _under_way(without, tuple(rest))
+            left = under_way(without, tuple(rest))
             landed = left._replace(log=state.log.add(record))
             yield _landing(record, "lands late", state), landed
             if state.faults and rest:
                 lost = left._replace(faults=state.faults - 1)
                 yield _landing(record, "is lost under way", state), lost
-                swapped = _under_way(without, (rest[0], record, *rest[1:]))
+                swapped = under_way(without, (rest[0], record, *rest[1:]))
                 yield (
                     _landing(record, "is overtaken under way", state),
                     swapped._replace(faults=state.faults - 1),
                 )
             if state.faults:
-                repeated = _under_way(landed, (record,))
+                repeated = under_way(landed, (record,))
                 yield (
                     _landing(record, "lands late, and a copy is under way", state),
                     repeated._replace(faults=state.faults - 1),
@@ -279,7 +293,7 @@ class World:
                     checkpoints_left=state.checkpoints_left - 1,
                 )
                 if not self._has(Ingredient.CHECKPOINT_KNOWN):
-                    sent = _with(sent, _committed(writer, stored))
+                    sent = with_writer(sent, _committed(writer, stored))
                 what = f"sends a checkpoint up to {stored.position.next_offset}"
                 yield f"writer {writer.id} {what}", sent
         yield from self._looks_up(state, writer)
@@ -291,21 +305,24 @@ class World:
             if any(self.protocol.unknown(writer, number, first_try=False)):
                 asking = self.protocol.look_up(writer, number, state.database)
                 if asking != writer:
-                    yield f"writer {writer.id} looks up append {number}", _with(state, asking)
+                    yield f"writer {writer.id} looks up append {number}", with_writer(state, asking)
         for found in state.looked_up:
             if found != writer.found:
-                late = _with(state, writer._replace(found=found))
+                late = with_writer(state, writer._replace(found=found))
                 yield f"writer {writer.id} hears late of append {found.command}", late
 
     def _forgets(self, state: State, writer: Writer) -> Iterator[Step]:
         for stream in range(self.protocol.streams):
             forgetful = self.protocol.forget_head(writer, stream)
             if forgetful is not None:
-                yield f"writer {writer.id} forgets the head of {stream}", _with(state, forgetful)
+                yield (
+                    f"writer {writer.id} forgets the head of {stream}",
+                    with_writer(state, forgetful),
+                )
         for number in range(len(state.told)):
             forgetful = self.protocol.forget_id(writer, number)
             if forgetful is not None:
-                yield f"writer {writer.id} forgets append {number}", _with(state, forgetful)
+                yield f"writer {writer.id} forgets append {number}", with_writer(state, forgetful)
 
     def _stores(self, state: State) -> Iterator[Step]:
         """A checkpoint comes to the database; that is heard, or not; or it is lost."""
@@ -317,14 +334,14 @@ class World:
             writer = next((each for each in state.writers if each.id == stored.writer), None)
             if not may_store(state.database, stored, self.protocol.without):
                 if writer is not None:
-                    yield self._dropped(without, writer, "hears that its checkpoint was fenced")
+                    yield self.dropped(without, writer, "hears that its checkpoint was fenced")
                 continue
             after = without._replace(database=store(state.database, stored))
             if self.bounds.restores and after.database not in state.stored:
                 after = after._replace(stored=(*state.stored, after.database))
             yield f"{what} is stored, and nobody hears of it", after
             if writer is not None:
-                yield f"{what} is stored", _with(after, _committed(writer, stored))
+                yield f"{what} is stored", with_writer(after, _committed(writer, stored))
 
     def _goes_back(self, state: State) -> Iterator[Step]:
         if state.restores:
@@ -355,12 +372,12 @@ def _committed(writer: Writer, stored: Stored) -> Writer:
     return writer._replace(memory=memory)
 
 
-def _with(state: State, writer: Writer) -> State:
+def with_writer(state: State, writer: Writer) -> State:
     writers = tuple([writer if each.id == writer.id else each for each in state.writers])
     return state._replace(writers=writers)
 
 
-def _told(
+def answered(
     state: State,
     number: int,
     *,
@@ -376,7 +393,7 @@ def _told(
     return state._replace(told=told)
 
 
-def _under_way(state: State, records: tuple[Record, ...]) -> State:
+def under_way(state: State, records: tuple[Record, ...]) -> State:
     if not records:
         return state
     return state._replace(under_way=tuple(sorted((*state.under_way, records))))

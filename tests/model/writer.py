@@ -11,7 +11,7 @@ from eventstore.kafka.session import Sent, Session
 from eventstore.log import LOG_START, LogPosition
 from tests.model.database import Database, Found, Memory, Stored
 from tests.model.ingredients import Ingredient
-from tests.model.log import NO_HEAD, Applied, Command, Head, Log, Record, writer_id
+from tests.model.log import NO_HEAD, Applied, Command, Head, Log, Record, ids_of, writer_id
 
 
 class Report(NamedTuple):
@@ -75,6 +75,7 @@ class Protocol:
 
     def __init__(self, commands: tuple[Command, ...], without: frozenset[Ingredient]) -> None:
         self.commands = commands
+        self.ids = ids_of(commands)
         self.without = without
         self.streams = 1 + max(command.stream for command in commands)
         self._nothing = Memory(0, (None,) * self.streams, (None,) * len(commands), True, True)
@@ -141,7 +142,7 @@ class Protocol:
         for append in log.read_from(begin)[0]:
             offset, record = append[-1]
             head = Head(record.version, offset)
-            heads[record.stream] = applied[record.command] = head
+            heads[record.stream] = applied[self.ids[record.command]] = head
         whole = begin.next_offset == 0
         return Memory(begin.next_offset, tuple(heads), tuple(applied), whole, whole)
 
@@ -158,13 +159,16 @@ class Protocol:
                 return None
             unseen = found.applied is None and not self.has(Ingredient.LOOK_AGAIN)
             writer = writer._replace(memory=self.kept(writer.memory, found, command.stream))
-        applied = writer.memory.applied[number]
+        applied = writer.memory.applied[self.ids[number]]
         if applied is not None and self.has(Ingredient.DUPLICATE_CHECK) and not unseen:
             return Answer(writer, applied)
-        in_flight = any(sent.request == number for sent in writer.sent)
-        if in_flight and self.has(Ingredient.IN_FLIGHT_CHECK) and not unseen:
+        if self.in_flight(writer, number) and self.has(Ingredient.IN_FLIGHT_CHECK) and not unseen:
             return None
         return self._decide(writer, number) or (Answer(writer) if writer != asked else None)
+
+    def in_flight(self, writer: Writer, number: int) -> bool:
+        """Whether the command's append id is."""
+        return any(self.ids[sent.request] == self.ids[number] for sent in writer.sent)
 
     def unknown(self, writer: Writer, number: int, *, first_try: bool) -> tuple[bool, bool]:
         """Whether memory lacks the command's head, and whether it lacks its append id."""
@@ -178,8 +182,8 @@ class Protocol:
         append = (
             not first_try
             and not memory.applied_whole
-            and memory.applied[number] is None
-            and not any(sent.request == number for sent in writer.sent)
+            and memory.applied[self.ids[number]] is None
+            and not self.in_flight(writer, number)
             and self.has(Ingredient.LOOK_UP_ID)
         )
         return head, append
@@ -191,7 +195,7 @@ class Protocol:
         if found and found.command == number and not self.has(Ingredient.LOOK_UP_AT_ONCE):
             again = found._replace(next_offset=row.next_offset, epoch=row.epoch)
             return writer._replace(found=again)
-        found = Found(number, row.next_offset, row.epoch, head, database.applied[number])
+        found = Found(number, row.next_offset, row.epoch, head, database.applied[self.ids[number]])
         return writer._replace(found=found)
 
     def counts(self, writer: Writer, found: Found) -> bool:
@@ -210,11 +214,12 @@ class Protocol:
 
     def kept(self, memory: Memory, found: Found, stream: int) -> Memory:
         heads, applied = list(memory.heads), list(memory.applied)
+        number = self.ids[found.command]
         if self.has(Ingredient.MEMORY_WINS):
             heads[stream] = heads[stream] or found.head
-            applied[found.command] = applied[found.command] or found.applied
+            applied[number] = applied[number] or found.applied
         else:
-            heads[stream], applied[found.command] = found.head, found.applied
+            heads[stream], applied[number] = found.head, found.applied
         return memory._replace(heads=tuple(heads), applied=tuple(applied))
 
     def _decide(self, writer: Writer, number: int) -> Answer | None:
@@ -228,6 +233,13 @@ class Protocol:
         if expected < limit.version:
             return Answer(writer, refused=True)
         return None
+
+    def lies_ahead(self, writer: Writer, number: int) -> bool:
+        """The command's expected version is above the head with what is in flight."""
+        command = self.commands[number]
+        head = writer.memory.heads[command.stream] or NO_HEAD
+        tail = self._tail(writer, command.stream) or head
+        return command.expected is not None and command.expected > tail.version
 
     def _tail(self, writer: Writer, stream: int) -> Head | None:
         """The stream's head with what is in flight."""
@@ -308,7 +320,7 @@ class Protocol:
     def _completed(self, writer: Writer, sent: Sent[int], last_offset: int) -> Answer:
         memory, head = writer.memory, Head(sent.version, last_offset)
         heads, applied = list(memory.heads), list(memory.applied)
-        heads[self.commands[sent.request].stream] = applied[sent.request] = head
+        heads[self.commands[sent.request].stream] = applied[self.ids[sent.request]] = head
         memory = memory._replace(heads=tuple(heads), applied=tuple(applied))
         return Answer(writer._replace(memory=memory), head)
 
