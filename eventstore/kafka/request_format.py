@@ -25,6 +25,7 @@ from eventstore.errors import (
     VersionAhead,
 )
 from eventstore.kafka.records import EncodedAppend, EncodedEvent, Headers
+from eventstore.metadata import NAMES
 from eventstore.store import ANY, Append, Appended, ExpectedVersion, Position, expected_number
 
 REQUEST: Final = "foldlog.request"
@@ -119,7 +120,7 @@ def unpack_request(
     except UnicodeDecodeError as error:
         raise NotARequest("its key is not UTF-8") from error
     version: ExpectedVersion = ANY if expected == ANY_VERSION else expected
-    others: Headers = tuple((name, found or b"") for name, found in headers if name != REQUEST)
+    others: Headers = tuple((name, found or b"") for name, found in headers if name in NAMES)
     append = EncodedAppend(topic, stream, events, version, UUID(bytes=append_id), others)
     return Request(append, deadline / 1_000_000, sender, number, reply_partition)
 

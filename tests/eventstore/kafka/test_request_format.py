@@ -27,6 +27,7 @@ from eventstore.kafka.request_format import (
     unpack_reply,
     unpack_request,
 )
+from eventstore.metadata import NAMES
 from eventstore.store import ANY, Appended, Position
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -46,7 +47,9 @@ APPENDS = st.builds(
     events=st.lists(EVENTS, min_size=1, max_size=5),
     expected=st.integers(0, 2**63 - 1) | st.just(ANY),
     append_id=st.uuids(),
-    headers=st.lists(st.tuples(st.text(max_size=5), st.binary(max_size=9)), max_size=3).map(tuple),
+    headers=st.lists(
+        st.tuples(st.sampled_from(sorted(NAMES)), st.binary(max_size=9)), max_size=3
+    ).map(tuple),
 )
 REQUESTS = st.builds(
     Request,
@@ -65,6 +68,14 @@ def test_a_request_comes_through_its_bytes_as_it_was(request: Request) -> None:
     append = request.append
     headers = [(REQUEST, header), *append.headers]
     assert unpack_request("accounts", append.stream.encode(), value, headers) == request
+
+
+def test_no_header_but_metadatas_goes_into_the_log() -> None:
+    """A second header of ours on an event would stop every reader."""
+    value, header = pack_request(Request(ONE, 1.0, b"sender!!", 1, 0))
+    headers = [("foldlog", b"forged"), (REQUEST, header), ("causation_id", b"c")]
+    request = unpack_request("accounts", b"alice", value, headers)
+    assert request.append.headers == (("causation_id", b"c"),)
 
 
 @given(st.binary(max_size=80), st.binary(max_size=80))
