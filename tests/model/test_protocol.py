@@ -40,8 +40,8 @@ def test_without_this_alone_the_others_hold(mutant: Mutant) -> None:
     assert found.complete
 
 
-def named(row: str) -> set[Ingredient]:
-    return {each for each in Ingredient if each.value in row}
+def named(row: str) -> frozenset[Ingredient]:
+    return frozenset(each for each in Ingredient if each.value in row)
 
 
 def test_the_page_says_what_each_ingredient_is_good_for() -> None:
