@@ -13,7 +13,7 @@ LOCK := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python
 
-.PHONY: help demo test check format bench bench-long docs lock wheel clean
+.PHONY: help demo test check format bench bench-long proof docs lock wheel clean
 
 help: ## show the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -58,6 +58,9 @@ bench: $(VENV)/.dev ## ours beside floors by hand and a peer, latency and failov
 
 bench-long: $(VENV)/.dev ## the same on ten million events, kept in build/long; writes build/bench-long.json
 	@$(BIN)/python benchmarks/long.py
+
+proof: $(VENV)/.dev ## the write side under faults, SECONDS=600; writes docs/explanation/proof.md
+	@$(BIN)/python -m tests.proof --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
 
 docs: $(VENV)/.dev ## the documentation, into docs/_build/html
 	@$(BIN)/sphinx-build --fail-on-warning --nitpicky --keep-going --quiet -b html docs docs/_build/html

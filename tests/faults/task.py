@@ -66,12 +66,19 @@ class Wish:
         amounts = [fresh.randrange(1, 2**48) for _ in range(count)]
         return cls(kind, os.urandom(16).hex(), stream, expected, amounts)
 
-    @property
-    def append(self) -> Append:
+    def append(self, *, first_try: bool) -> Append:
+        """As the store takes it."""
         events = [MoneyDeposited(amount=amount) for amount in self.amounts]
         expected = ANY if self.expected is None else self.expected or NO_STREAM
         append_id = UUID(hex=self.append_id)
-        return Append(Account.topic, self.stream, events, expected, append_id=append_id)
+        return Append(
+            Account.topic,
+            self.stream,
+            events,
+            expected,
+            append_id=append_id,
+            first_try=first_try,
+        )
 
 
 class Wishes:

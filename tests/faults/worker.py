@@ -166,13 +166,21 @@ class Worker:
             begun.append(self._submit(wish))
         self._await(begun)
 
+    def _try_first(self, draw: random.Random, wish: Wish) -> bool:
+        """Half of all ids are known to others at once; of the rest the store is told so."""
+        if wish.kind == "append" and draw.random() < 0.5:
+            known = self._await([self._submit(wish, first_try=True)])
+            self._wishes.add(wish)
+            return known
+        self._wishes.add(wish)
+        return self._try(wish)
+
     def _try_until_known(self, draw: random.Random, wish: Wish) -> None:
         """What is not known is mostly repeated, at once or a little later."""
-        self._wishes.add(wish)
-        for _ in range(3):
-            if self._try(wish) or self.stopping.is_set() or draw.random() < 0.4:
-                return
+        known, left = self._try_first(draw, wish), 2
+        while left and not known and not self.stopping.is_set() and draw.random() < 0.6:
             time.sleep(draw.random() * 0.3)
+            known, left = self._try(wish), left - 1
 
     def _try(self, wish: Wish) -> bool:
         """Whether its outcome is known."""
@@ -180,10 +188,10 @@ class Worker:
             return self._execute(wish)
         return self._await([self._submit(wish)])
 
-    def _submit(self, wish: Wish) -> tuple[str, Future[Appended]]:
+    def _submit(self, wish: Wish, *, first_try: bool = False) -> tuple[str, Future[Appended]]:
         op = self._invoke("append", append_id=wish.append_id, **_asked(wish))
         try:
-            future: Future[Appended] = self._store.submit(wish.append)
+            future: Future[Appended] = self._store.submit(wish.append(first_try=first_try))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
             future = Future()
             future.set_exception(error)
