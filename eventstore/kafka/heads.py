@@ -13,10 +13,6 @@ from eventstore.defaults import HEADS_CACHED
 from eventstore.kafka.header import NO_OFFSET, Header
 from eventstore.postgres.checkpoints import Applied, AppliedRow, Tip, TipRow
 
-FIRST: Final = Tip._fields.index("first_offset")
-LAST: Final = Tip._fields.index("last_offset")
-"""Of an `Applied` too."""
-
 LOGGER: Final = logging.getLogger("eventstore.kafka")
 
 
@@ -69,7 +65,7 @@ class Heads:
         if version == count:
             first_offset = offsets[0] if offsets else last_offset - count + 1
         else:
-            first_offset = known[FIRST] if known else NO_OFFSET
+            first_offset = known[2] if known else NO_OFFSET
         # Plain tuples: two hundred thousand named ones take the collector a tenth of a second.
         tip = (version, append, first_offset, last_offset)
         applied = (stream, version, count, last_offset, offsets)
@@ -94,12 +90,12 @@ class Heads:
     def keep(self, stream: str, append: bytes, tip: Tip | None, applied: Applied | None) -> None:
         """Keep what was looked up; what memory already holds is newer, and wins."""
         if tip is not None:
-            known = Tip(*self.tips.setdefault(stream, tuple(tip)))
+            known = Tip(*self.tips.setdefault(stream, tip.row()))
             if known.first_offset == NO_OFFSET:
-                self.tips[stream] = tuple(known._replace(first_offset=tip.first_offset))
+                self.tips[stream] = known._replace(first_offset=tip.first_offset).row()
             self.tips.move_to_end(stream)
         if applied is not None:
-            self.applied.setdefault(append, tuple(applied))
+            self.applied.setdefault(append, applied.row())
             self.applied.move_to_end(append)
         self._forget()
 
@@ -129,10 +125,10 @@ class Heads:
             self.applied_whole = False
 
     def _oldest_tip(self) -> int:
-        return next(iter(self.tips.values()))[LAST]
+        return next(iter(self.tips.values()))[3]
 
     def _oldest_applied(self) -> int:
-        return next(iter(self.applied.values()))[LAST]
+        return next(iter(self.applied.values()))[3]
 
 
 def _alarm(stream: str, offset: int, known: int, before: int) -> None:

@@ -192,8 +192,10 @@ def _short(offsets: Sequence[int]) -> Sequence[int] | Mapping[str, int]:
 
 
 def _appended(append: Append | EncodedAppend, partition: int, facts: Mapping[str, Any]) -> Appended:
-    offsets = facts["offsets"]
-    if isinstance(offsets, dict):
-        offsets = range(offsets["first"], offsets["last"] + 1)
+    match facts["offsets"]:
+        case {"first": int(first), "last": int(last)}:
+            offsets: Sequence[int] = range(first, last + 1)
+        case found:
+            offsets = found
     positions = tuple(Position(append.topic, partition, offset) for offset in offsets)
     return Appended(append.stream, facts["version"], positions, facts["repeated"])

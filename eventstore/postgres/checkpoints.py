@@ -17,6 +17,12 @@ from eventstore.errors import TopicRecreated
 from eventstore.log import LOG_START, LogPosition
 
 
+TipRow: TypeAlias = tuple[int, bytes, int, int]
+"""A `Tip` as a plain tuple, which the garbage collector need not look at again."""
+AppliedRow: TypeAlias = tuple[str, int, int, int, tuple[int, ...] | None]
+"""An `Applied` as a plain tuple."""
+
+
 class Tip(NamedTuple):
     """A stream's head as a writer keeps it."""
 
@@ -25,6 +31,10 @@ class Tip(NamedTuple):
     first_offset: int
     """Offset of the stream's first event; -1: not known here, the database knows it."""
     last_offset: int
+
+    def row(self) -> TipRow:
+        """As it is kept."""
+        return (self.version, self.append, self.first_offset, self.last_offset)
 
 
 class Applied(NamedTuple):
@@ -37,11 +47,9 @@ class Applied(NamedTuple):
     offsets: tuple[int, ...] | None = None
     """Where its events stand, if not side by side: a dead record may have come in between."""
 
-
-TipRow: TypeAlias = tuple[int, bytes, int, int]
-"""A `Tip` as a plain tuple, which the garbage collector need not look at again."""
-AppliedRow: TypeAlias = tuple[str, int, int, int, tuple[int, ...] | None]
-"""An `Applied` as a plain tuple."""
+    def row(self) -> AppliedRow:
+        """As it is kept."""
+        return (self.stream, self.version, self.events, self.last_offset, self.offsets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +234,7 @@ def _found(connection: Connection[TupleRow], wanted: Sequence[LookUp]) -> list[F
             next_offset,
             epoch,
             None if rest[0] is None else Tip(*rest[:4]),
-            None if rest[4] is None else Applied(*rest[4:8], rest[8] and tuple(rest[8])),
+            None if rest[4] is None else Applied._make((*rest[4:8], rest[8] and tuple(rest[8]))),
         )
         for next_offset, epoch, *rest in rows
     ]

@@ -85,6 +85,7 @@ class Writers(RuleBasedStateMachine):
         known = [each for each in self.requests if each.needs_id or each.future.done()]
         if known:
             append = known[number % len(known)].append
+            assert isinstance(append, Append)
             self.put(who, replace(append, first_try=False))
 
     @rule(who=WHO, stream=st.sampled_from(STREAMS))

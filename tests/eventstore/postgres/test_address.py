@@ -61,5 +61,4 @@ def _engine(kind: str) -> Any:
     url = "postgresql+psycopg://user:p%40ss@host:5433/bank"
     if kind == "Engine":
         return sa.create_engine(url)
-    pytest.importorskip("greenlet", reason="SQLAlchemy's asyncio needs greenlet")
     return importlib.import_module("sqlalchemy.ext.asyncio").create_async_engine(url)
