@@ -16,7 +16,6 @@ from eventstore.defaults import APPEND_IDS_KEPT_DAYS
 from eventstore.errors import TopicRecreated
 from eventstore.log import LOG_START, LogPosition
 
-
 TipRow: TypeAlias = tuple[int, bytes, int, int]
 """A `Tip` as a plain tuple, which the garbage collector need not look at again."""
 AppliedRow: TypeAlias = tuple[str, int, int, int, tuple[int, ...] | None]
