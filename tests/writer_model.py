@@ -206,9 +206,6 @@ class MemoryConsumer:
         self.log = log
         self.at = 0
 
-    def get_watermark_offsets(self, where: TopicPartition, **_: object) -> tuple[int, int]:
-        return 0, len(self.log.records)
-
     def assign(self, where: list[TopicPartition]) -> None:
         self.at = where[0].offset
 
@@ -236,6 +233,12 @@ class MemoryRestorer(Restorer):
 
     def _opened(self) -> Consumer:
         return cast("Consumer", self.memory)
+
+    def _end(self, key: PartitionKey) -> int:
+        return len(self.memory.log.records)
+
+    def _follow(self, key: PartitionKey, restored: Restored, end: int) -> None:
+        self._read(key, restored, end)
 
     def _position(self, key: PartitionKey, *, create: bool = False) -> LogPosition:
         return self.database.position

@@ -29,12 +29,15 @@ from eventstore.kafka.heads import Heads
 from eventstore.kafka.messages import header_of
 from eventstore.kafka.rule import ReaderRule
 from eventstore.kafka.settings import KafkaSettings
+from eventstore.kafka.tails import Tails
 from eventstore.log import LOG_START, LogPosition
 from eventstore.postgres import address, checkpoints
 from eventstore.postgres.checkpoints import Found, LookUp, PartitionKey
 
 RECORDS: Final = 5_000
 """Records taken from the client at once."""
+NEAR: Final = 2_000
+"""Records short of its end that a partition is followed, and not read in bulk."""
 STALLED_SECONDS: Final = 30.0
 """Seconds without a record, short of the offset aimed at, before a read is given up."""
 
@@ -60,6 +63,9 @@ class Restorer:
         self._postgres = postgres
         self._admin = Admin(settings)
         self._consumer: Consumer | None = None
+        self._asking: Consumer | None = None
+        """Is asked for ends, and reads nothing: a question waits behind the fetches before it."""
+        self._tails = Tails(settings)
         self._connection: Connection[TupleRow] | None = None
         self._stopped = False
         self.seen = 0.0
@@ -75,10 +81,12 @@ class Restorer:
         Also after any failure: a client that has met an outage may go on to believe, long after,
         that a topic has no partitions.
         """
-        consumer, self._consumer = self._consumer, None
+        consumers, self._consumer, self._asking = (self._consumer, self._asking), None, None
         connection, self._connection = self._connection, None
-        if consumer is not None:
-            consumer.close()
+        self._tails.close()
+        for consumer in consumers:
+            if consumer is not None:
+                consumer.close()
         if connection is not None:
             connection.close()
 
@@ -95,9 +103,11 @@ class Restorer:
             position = self._position(key)
             if restored is None or position.next_offset > restored.heads.checkpoint:
                 restored = self._begin(position)
-        where = TopicPartition(key.topic, key.partition)
-        _, end = self._opened().get_watermark_offsets(where, timeout=CONNECT_SECONDS, cached=False)
-        self._read(key, restored, end)
+        end = self._end(key)
+        if restored.compared and 0 < end - restored.rule.next_offset <= NEAR:
+            self._follow(key, restored, end)
+        else:
+            self._read(key, restored, end)
         return restored
 
     def confirm(
@@ -203,20 +213,38 @@ class Restorer:
         finally:
             consumer.unassign()
 
+    def _end(self, key: PartitionKey) -> int:
+        if self._asking is None:
+            self._asking = self._settings.consumer("single")
+        where = TopicPartition(key.topic, key.partition)
+        return self._asking.get_watermark_offsets(where, timeout=CONNECT_SECONDS, cached=False)[1]
+
+    def _follow(self, key: PartitionKey, restored: Restored, end: int) -> None:
+        """Read what is new in a partition that is nearly read: it is followed from then on."""
+        self.seen = time.monotonic()
+        while restored.rule.next_offset < end:
+            at = restored.rule.next_offset
+            for message in self._tails.read(key.topic, key.partition, at, end, seconds=0.1):
+                _take(message, key, restored, end)
+            self._check_progress(key, end, moved=restored.rule.next_offset > at)
+
+    def _check_progress(self, key: PartitionKey, end: int, *, moved: bool) -> None:
+        if self._stopped:
+            raise StoreClosed("expected an open store; found it closed: open it again")
+        if moved:
+            self.seen = time.monotonic()
+        elif time.monotonic() - self.seen > STALLED_SECONDS:
+            why = f"no record for {STALLED_SECONDS:g} s, short of offset {end}"
+            raise UnreadablePartition(key.topic, key.partition, why)
+
     def _consume(self, consumer: Consumer, key: PartitionKey, restored: Restored, end: int) -> None:
         self.seen = time.monotonic()
         while restored.rule.next_offset < end or not restored.compared:
-            if self._stopped:
-                raise StoreClosed("expected an open store; found it closed: open it again")
             first = consumer.poll(0.1)
-            if first is None:
-                if time.monotonic() - self.seen > STALLED_SECONDS:
-                    why = f"no record for {STALLED_SECONDS:g} s, short of offset {end}"
-                    raise UnreadablePartition(key.topic, key.partition, why)
-                continue
-            self.seen = time.monotonic()
-            for message in (first, *consumer.consume(RECORDS, 0)):
-                _take(message, key, restored, end)
+            self._check_progress(key, end, moved=first is not None)
+            if first is not None:
+                for message in (first, *consumer.consume(RECORDS, 0)):
+                    _take(message, key, restored, end)
 
 
 def _take(message: Message, key: PartitionKey, restored: Restored, end: int) -> None:

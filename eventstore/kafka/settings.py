@@ -27,7 +27,7 @@ DENIED: Final = (
 )
 """Connection options that run code, call other addresses, or switch verification off."""
 
-Reading: TypeAlias = Literal["bulk", "replies", "single", "tail"]
+Reading: TypeAlias = Literal["bulk", "following", "replies", "single", "tail"]
 """Whole partitions in order, what comes at their ends, or single records here and there."""
 
 SHARED: Final[Mapping[str, Any]] = {
@@ -62,6 +62,11 @@ READING: Final[Mapping[Reading, Mapping[str, Any]]] = {
         "fetch.wait.max.ms": 100,
         "fetch.max.bytes": 4_194_304,
         "queued.max.messages.kbytes": 8_192,  # bounds the memory of a reader that is behind
+    },
+    "following": {
+        "fetch.queue.backoff.ms": 1,
+        "fetch.wait.max.ms": 500,  # until something comes: no other question shares its connection
+        "queued.max.messages.kbytes": 2_048,
     },
     "replies": {
         "auto.offset.reset": "latest",  # a reply that is gone has nobody who waits for it

@@ -6,9 +6,12 @@ where nothing is recorded, the topic's own claims tell the number.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
+
+from psycopg import Connection, OperationalError
+from psycopg.rows import TupleRow
 
 from eventstore.defaults import CONNECT_SECONDS, PARTITIONS, REQUESTS_KEPT_SECONDS
 from eventstore.errors import (
@@ -22,8 +25,10 @@ from eventstore.kafka._admin import Admin, Described, TooFewBrokers
 from eventstore.kafka._claims import claimed_partitions
 from eventstore.kafka._commands import alter_topic, reassign
 from eventstore.kafka.settings import PRODUCER, KafkaSettings
-from eventstore.postgres.address import connect
+from eventstore.postgres.address import connect, reach
 from eventstore.postgres.topics import RecordedTopic, record_topic, recorded_topic
+
+T = TypeVar("T")
 
 Durability: TypeAlias = Literal["replicated", "single"]
 """How many brokers keep an event: three, two of them before it is acknowledged; or one."""
@@ -267,8 +272,7 @@ class Topics:
     def _recorded(self, topic: str) -> RecordedTopic | None:
         if self._postgres is None:
             return None
-        with connect(self._postgres) as connection:
-            return recorded_topic(connection, topic)
+        return self._asked(self._postgres, lambda db: recorded_topic(db, topic))
 
     def _check_record(self, info: TopicInfo) -> None:
         if self._postgres is None:
@@ -278,12 +282,24 @@ class Topics:
         known = self._recorded(info.topic)
         if known is None:
             self._check_claims(info)
-            with connect(self._postgres) as connection:
-                known = record_topic(connection, info.topic, found)
+            known = self._asked(self._postgres, lambda db: record_topic(db, info.topic, found))
         if known.topic_id != found.topic_id:
             raise TopicRecreated(info.topic, known.topic_id, found.topic_id)
         if known.partitions != found.partitions:
             raise PartitionsChanged(info.topic, known.partitions, found.partitions)
+
+    def _asked(self, postgres: str, question: Callable[[Connection[TupleRow]], T]) -> T:
+        """Ask on a connection of its own; once more on another, if that was cut."""
+        try:
+            return self._ask(postgres, question)
+        except OperationalError:
+            reach(postgres)
+            return self._ask(postgres, question)
+
+    @staticmethod
+    def _ask(postgres: str, question: Callable[[Connection[TupleRow]], T]) -> T:
+        with connect(postgres) as connection:
+            return question(connection)
 
     def _check_claims(self, info: TopicInfo) -> None:
         """What no database remembers, the log does; a topic of one partition has never grown."""

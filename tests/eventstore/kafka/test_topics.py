@@ -209,7 +209,7 @@ def test_looking_for_a_topic_never_makes_it(kafka: str, postgres: str) -> None:
 
 
 def test_a_plan_is_the_command_that_makes_the_topic_as_we_would() -> None:
-    (command,) = topics("broker:9092", "replicated").plan({"accounts": None})
+    command, *mail = topics("broker:9092", "replicated").plan({"accounts": None})
     assert command.startswith(
         "kafka-topics.sh --bootstrap-server broker:9092 --create --if-not-exists --topic accounts "
         "--partitions 3 --replication-factor 3 --config cleanup.policy=delete "
@@ -217,6 +217,9 @@ def test_a_plan_is_the_command_that_makes_the_topic_as_we_would() -> None:
     assert "--config min.insync.replicas=2" in command
     for name, value in CONFIG.items():
         assert f"--config {name}={value}" in command
+    for line, name in zip(mail, ("requests", "replies"), strict=True):
+        assert f"--topic accounts.{name} --partitions 3 --replication-factor 3" in line
+        assert "--config retention.ms=3600000 " in line
 
 
 def test_the_ends_and_starts_of_a_new_topic_are_zero(kafka: str) -> None:
