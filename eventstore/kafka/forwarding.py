@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -59,6 +59,8 @@ class Forwarding:
         self._tell = tell
         self._numbers = itertools.count(1)
         self._pending: dict[int, AppendRequest] = {}
+        self._late: set[int] = set()
+        """Those of which it is being asked why they have no answer."""
         self._where: Counter[tuple[str, int]] = Counter()
 
     def __len__(self) -> int:
@@ -98,12 +100,16 @@ class Forwarding:
             request.hear(outcome_of(reply, request.append, request.partition))
 
     def give_up(self) -> None:
-        """Answer those whose deadline is over."""
+        """Answer those whose deadline is over, once it is known whether anybody could."""
         limit = time.time() - LATE_SECONDS
-        late = [each for each, request in self._pending.items() if request.deadline < limit]
+        late = {
+            number: request.append.topic
+            for number, request in self._pending.items()
+            if request.deadline < limit and number not in self._late
+        }
         if late:
-            requests = [request for each in late if (request := self._take(each)) is not None]
-            threading.Thread(target=self._explain, args=(requests,), daemon=True).start()
+            self._late.update(late)
+            threading.Thread(target=self._explain, args=(late,), daemon=True).start()
 
     def refuse_everything(self, error: EventStoreError) -> None:
         """Nobody hears the answers any more."""
@@ -122,14 +128,25 @@ class Forwarding:
             self._where[request.append.topic, request.partition] -= 1
         return request
 
-    def _explain(self, requests: list[AppendRequest]) -> None:
-        """Find out whether there was anybody to answer; not on the writer's thread."""
-        served = {each.append.topic: False for each in requests}
-        for topic in served:
-            served[topic] = self._has_writers(topic)
-        for request in requests:
-            append, why = request.append, f"no answer within {ANSWER_SECONDS:g} s"
-            error = request.unknown(why)
-            if not served[append.topic]:
-                error = NoWriter(append.stream, append.append_id, append.topic, ANSWER_SECONDS)
-            self._tell(partial(request.refuse, error))
+    def _explain(self, late: Mapping[int, str]) -> None:
+        """Find out which topics have writers; not on the writer's thread, which waits for nobody."""
+        served = {topic: self._is_served(topic) for topic in {*late.values()}}
+        self._tell(partial(self._refuse_late, late, served))
+
+    def _is_served(self, topic: str) -> bool:
+        try:
+            return self._has_writers(topic)
+        except EventStoreError:
+            return True  # as far as anybody knows
+
+    def _refuse_late(self, late: Mapping[int, str], served: Mapping[str, bool]) -> None:
+        for number, topic in late.items():
+            self._late.discard(number)
+            request = self._take(number)
+            if request is None:
+                continue
+            append = request.append
+            if served[topic]:
+                request.refuse(request.unknown(f"no answer within {ANSWER_SECONDS:g} s"))
+            else:
+                request.refuse(NoWriter(append.stream, append.append_id, topic, ANSWER_SECONDS))

@@ -196,6 +196,28 @@ def test_a_client_says_so_when_nobody_writes(
     assert len(all_valid_events(kafka, Account.topic, PARTITIONS)) == 1
 
 
+def test_who_waits_while_it_is_asked_why_nobody_answers_is_answered_at_the_latest_by_closing(
+    kafka: str, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(forwarding, "LATE_SECONDS", 0.1)
+    monkeypatch.setattr("eventstore.kafka.writer.CLOSING_SECONDS", 0.5)
+    asked, never = threading.Event(), threading.Event()
+
+    def has_writers(_topics: Topics, _topic: str) -> bool:
+        asked.set()
+        never.wait(SECONDS)
+        return False
+
+    monkeypatch.setattr(Topics, "has_writers", has_writers)
+    client = open_store(kafka, postgres, role="client")
+    future = client.submit(deposit("alice"))
+    assert asked.wait(SECONDS)
+    client.close()
+    never.set()
+    assert isinstance(error_of(future), UnknownOutcome)
+
+
 def test_a_client_never_becomes_a_writer(kafka: str, postgres: str) -> None:
     with open_store(kafka, postgres, role="client") as client:
         client.open_topics()
