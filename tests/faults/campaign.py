@@ -43,6 +43,8 @@ from tests.faults.task import Task, Wish
 RESOLVING_SECONDS: Final = 120.0
 QUIET_SECONDS: Final = 1.0
 """Seconds that workers work on when everything was mended."""
+MUTANT_RESOLVING_SECONDS: Final = 15.0
+"""Its log may be beyond repair."""
 REPEATED_AT_LAST: Final = 60
 """Acknowledged appends that are repeated in the end, to get their first answers."""
 
@@ -74,6 +76,8 @@ class Plan:
     pause_ms: float = 20.0
     sabotaged: str | None = None
     """The ingredient that is taken away from the workers."""
+    failpoint: str | None = None
+    """What all workers are armed with, always."""
     sole: bool = False
     """Each worker claims whatever it appends to, so that they fight."""
 
@@ -143,7 +147,7 @@ def _processes(plan: Plan, cluster: Cluster, postgres: str | None, folder: Path)
     names = [f"w{number}" for number in range(1, plan.workers + 1)]
     clients = [f"c{number}" for number in range(1, plan.clients + 1)]
     return [
-        Process(_task(plan, cluster, postgres, folder, name), plan.sabotaged)
+        Process(_task(plan, cluster, postgres, folder, name), plan.sabotaged, plan.failpoint)
         for name in (*names, *clients)
     ]
 
@@ -177,6 +181,7 @@ def _resolve(plan: Plan, task: Task, folder: Path) -> list[str]:
     wishes = folder / "to-resolve.json"
     wishes.write_text(json.dumps([asdict(wish) for wish in _to_resolve(plan, folder)]))
     last = replace(task, process="last.1", resolve=wishes)
+    seconds = MUTANT_RESOLVING_SECONDS if plan.sabotaged else RESOLVING_SECONDS
     file = folder / "task-last.json"
     file.write_text(last.to_json())
     with (folder / "output-last.log").open("ab") as out:
@@ -187,11 +192,11 @@ def _resolve(plan: Plan, task: Task, folder: Path) -> list[str]:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                timeout=RESOLVING_SECONDS,
+                timeout=seconds,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return [f"what was not known was not told within {RESOLVING_SECONDS:g} s"]
+            return [f"what was not known was not told within {seconds:g} s"]
     return [] if done.returncode == 0 else [f"the last process ended with {done.returncode}"]
 
 

@@ -41,7 +41,14 @@ MUTANTS: Final[Mapping[str, Plan]] = {
         "look_ups_of_append_ids": replace(
             FOUGHT_OVER, harm=Harm({"kill": 1, "restart": 1}, OFTEN, workers_down=(0.0, 0.2))
         ),
-        "committed_heads": replace(FOUGHT_OVER, streams=2, threads=4),
+        "committed_heads": replace(
+            FOUGHT_OVER,
+            harm=Harm({"steal": 1}, AT_ONCE),
+            failpoint="before_send:sleep:0.3:0.1@1",
+            streams=1,
+            partitions=1,
+            threads=6,
+        ),
     }.items()
 }
 """For each ingredient that is taken away, the campaign that must tell."""

@@ -21,9 +21,10 @@ CLOSING_SECONDS: Final = 60.0
 class Process:
     """A worker that is started again and again, each time as another process of the history."""
 
-    def __init__(self, task: Task, sabotaged: str | None) -> None:
+    def __init__(self, task: Task, sabotaged: str | None, failpoint: str | None) -> None:
         self._task = task
         self._sabotaged = sabotaged
+        self._failpoint = failpoint
         self._started = 0
         self._paused = False
         self._running: subprocess.Popen[bytes] | None = None
@@ -33,12 +34,13 @@ class Process:
         """Seconds that each end in order took."""
 
     def start(self, failpoint: str | None = None) -> None:
-        """Start it anew, armed with a failpoint if one is given."""
+        """Start it anew, armed with this failpoint, or with that of all."""
         self._started += 1
         name = f"{self._task.process}.{self._started}"
         task = replace(self._task, process=name, seed=f"{self._task.seed} {self._started}")
         file = task.folder / f"task-{name}.json"
         file.write_text(task.to_json())
+        failpoint = failpoint or self._failpoint
         armed = {FAILPOINT: failpoint} if failpoint else {}
         told = {SABOTAGE: self._sabotaged} if self._sabotaged else {}
         with (task.folder / f"output-{name}.log").open("ab") as out:
