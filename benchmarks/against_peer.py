@@ -4,7 +4,7 @@ Beside each pair stands one more, against pyeventsourcing at its fastest: with i
 database, which takes no table lock, its cache of aggregates, and four threads for saves.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from benchmarks.against_floors import append_job
@@ -14,6 +14,7 @@ from benchmarks.processes import writers
 from benchmarks.servers import PARTITIONS, Servers
 
 THEIRS: Final = "rows committed with fsync on and synchronous_commit=on"
+PEER: Final = "vs_pyeventsourcing"
 THREADS: Final = 4
 PEERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "": {"fastest": False, "threads": 1},
@@ -25,12 +26,10 @@ PEERS: Final[Mapping[str, Mapping[str, Any]]] = {
 def append(servers: Servers, sizes: Sizes) -> list[Measured]:
     """Ten-event appends, 512 in flight, against ten-event saves."""
     acknowledged, flushed = servers.topic("append"), servers.flushed_topic("append_flushed")
-    name, durable = "append_vs_pyeventsourcing", Durable(ACKNOWLEDGED + HEADS, THEIRS)
+    name, durable = f"append_{PEER}", Durable(ACKNOWLEDGED + HEADS, THEIRS)
     found = {end: _a_second(name + end, "events", durable) for end in PEERS}
     found[""].target = 12.0
-    on_disk = _a_second(
-        "append_flushed_vs_pyeventsourcing", "events", Durable(FLUSHED + HEADS, THEIRS)
-    )
+    on_disk = _a_second(f"append_flushed_{PEER}", "events", Durable(FLUSHED + HEADS, THEIRS))
     with servers.database() as ours:
         for number in range(sizes.rounds):
             job = {"prefix": f"account-{number}-", "events": 10, "warm": sizes.saves // 10}
@@ -53,17 +52,16 @@ def append(servers: Servers, sizes: Sizes) -> list[Measured]:
 
 def edit_owner(servers: Servers, sizes: Sizes) -> list[Measured]:
     """Load, decide, save, one after the other, from the process that owns the partitions."""
-    found = _edits("edit_owner", servers.topic("edit"), servers, sizes, ACKNOWLEDGED)
-    found[0].target = 1.5
     flushed = servers.flushed_topic("edit_flushed")
-    on_disk = _edits("edit_owner_flushed", flushed, servers, sizes, FLUSHED, peers=[""])
-    return [*found, on_disk[0]]
+    found = _edits("edit_owner", servers.topic("edit"), servers, sizes, flushed=flushed)
+    found[0].target = 1.5
+    return found
 
 
 def edit_elsewhere(servers: Servers, sizes: Sizes) -> list[Measured]:
     """The same from a process that owns nothing: each save is a request to the writer."""
     topic = servers.topic("edit_elsewhere")
-    found = _edits("edit_elsewhere", topic, servers, sizes, ACKNOWLEDGED, role="client")
+    found = _edits("edit_elsewhere", topic, servers, sizes, role="client")
     found[0].target = 0.5
     return found
 
@@ -73,33 +71,38 @@ def _edits(
     topic: str,
     servers: Servers,
     sizes: Sizes,
-    durable: str,
     *,
     role: str = "writer",
-    peers: Sequence[str] = tuple(PEERS),
+    flushed: str | None = None,
 ) -> list[Measured]:
     """Edits per second: of accounts that the process has edited before; then, of those it has not.
 
     The other process, for a client, is `foldlog writers`.
     """
-    both = Durable(durable + HEADS, THEIRS)
-    rows = {end: _a_second(f"{name}_vs_pyeventsourcing{end}", "edits", both) for end in peers}
-    cold = _a_second(f"{name}_cold_vs_pyeventsourcing", "edits", both)
+    both, on_disk = Durable(ACKNOWLEDGED + HEADS, THEIRS), Durable(FLUSHED + HEADS, THEIRS)
+    rows = {end: _a_second(f"{name}_{PEER}{end}", "edits", both) for end in PEERS}
+    cold = _a_second(f"{name}_cold_{PEER}", "edits", both)
+    disk = _a_second(f"{name}_flushed_{PEER}", "edits", on_disk)
     sized = {"accounts": sizes.accounts, "warm": sizes.accounts // 6, "edits": sizes.edits}
     with servers.database() as postgres:
         for number in range(sizes.rounds):
-            same = {**sized, "prefix": f"round-{number}-"}
-            mine = _edit(servers, postgres, {**same, "topic": topic}, role)
-            cold.ours.append(mine["cold"])
+            job = {**sized, "prefix": f"round-{number}-"}
+            mine = _edit(servers, postgres, {**job, "topic": topic}, role)
             for end, measured in rows.items():
-                their = _peer_edits(servers, {**same, **PEERS[end], "threads": 1}, mine["found"])
+                their = _peer_edits(servers, {**job, **PEERS[end], "threads": 1}, mine["found"])
                 measured.ours.append(mine["value"])
                 measured.reference.append(their["value"])
                 if not end:
+                    cold.ours.append(mine["cold"])
                     cold.reference.append(their["cold"])
-    for measured in (*rows.values(), cold):
+            if flushed is not None:
+                value = _edit(servers, postgres, {**job, "topic": flushed}, role)["value"]
+                disk.ours.append(value)
+    disk.reference = rows[""].reference
+    found = [*rows.values(), cold, *([disk] if flushed else [])]
+    for measured in found:
         measured.equal = f"{sizes.accounts:,} balances"
-    return [*rows.values(), cold]
+    return found
 
 
 def _edit(servers: Servers, postgres: str, job: Mapping[str, Any], role: str) -> dict[str, Any]:

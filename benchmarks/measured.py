@@ -25,21 +25,21 @@ class Sizes:
     """How much is measured, and how often."""
 
     rounds: int = 3
-    bulk: int = 20_000
+    bulk: int = 15_000
     """Appends of ten events."""
     single: int = 3_000
     """Appends of one event."""
-    catch_up: int = 100_000
+    catch_up: int = 60_000
     """Appends of ten events, on a tenth as many streams."""
-    accounts: int = 600
+    accounts: int = 300
     """Accounts of ten events each, a sixth of them for warming up."""
-    edits: int = 2_000
+    edits: int = 1_000
     """Edits of accounts by chance."""
     saves: int = 2_000
     """Saves of ten events by the peer."""
-    latency_seconds: float = 6.0
+    latency_seconds: float = 5.0
     """How long appends are sent at an even rate."""
-    quiet_seconds: float = 2.0
+    quiet_seconds: float = 1.5
     """How long appends run before and after a writer is ended."""
     writers: int = 4
     """How many are restarted one after the other."""
