@@ -41,11 +41,11 @@ def append(servers: Servers, sizes: Sizes) -> list[Measured]:
                 _check_saved(saved["events"], sizes.saves * 10)
                 found[end].reference.append(saved["value"])
             on_disk.reference = found[""].reference
-            bulk = {**job, "appends": sizes.bulk, "streams": sizes.bulk}
+            bulk = {**job, "appends": sizes.bulk, "streams": sizes.bulk, "warm": sizes.bulk // 10}
             value = append_job(servers, ours, acknowledged, "append_bulk", bulk)
             for measured in found.values():
                 measured.ours.append(value)
-            bulk |= {"appends": sizes.saves, "streams": sizes.saves}
+            bulk |= {"appends": sizes.saves, "streams": sizes.saves, "warm": sizes.saves // 10}
             on_disk.ours.append(append_job(servers, ours, flushed, "append_bulk", bulk))
     return [*found.values(), on_disk]
 
