@@ -129,7 +129,7 @@ class Forwarding:
         return request
 
     def _explain(self, late: Mapping[int, str]) -> None:
-        """Find out which topics have writers; not on the writer's thread, which waits for nobody."""
+        """Find out which topics have writers; not on the writer's thread, which never waits."""
         served = {topic: self._is_served(topic) for topic in {*late.values()}}
         self._tell(partial(self._refuse_late, late, served))
 
