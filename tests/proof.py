@@ -36,7 +36,7 @@ RANDOM_TESTS: Final = (
     "tests/eventstore/test_store_machine.py",
     "tests/model/test_lockstep.py",
 )
-SHARES: Final = {"model": 0.2, "hypothesis": 0.2, "one broker": 0.35, "three brokers": 0.25}
+SHARES: Final = {"model": 0.15, "hypothesis": 0.15, "one broker": 0.4, "three brokers": 0.3}
 """How the time is divided, after the mutants."""
 
 
@@ -137,7 +137,8 @@ def _run(arena: Arena, plan: Plan) -> Result:
 
 
 def _model(seconds: float) -> Searched:
-    return _searched([sys.executable, "-m", "tests.model", "--seconds", f"{seconds:.0f}"], {})
+    command = [sys.executable, "-m", "tests.model", "--whole", "--seconds", f"{seconds:.0f}"]
+    return _searched(command, {})
 
 
 def _hypothesis(seconds: float, stack: Stack, seed: int) -> list[Searched]:
