@@ -30,6 +30,9 @@ MOVING: Final = frozenset(
 URL_SAFE: Final = str.maketrans("+/", "-_")
 """From librdkafka's base64 of a topic id to Kafka's."""
 
+LAG_SECONDS: Final = 2.0
+"""Seconds that a broker may lag behind in what topics there are."""
+
 
 class Described(NamedTuple):
     """A topic as the brokers know it."""
@@ -85,6 +88,16 @@ class Admin:
             min((len(part.replicas) for part in parts), default=0),
             all(part.leader is not None and part.leader.id >= 0 for part in parts),
         )
+
+    def describe_known(self, topic: str) -> Described | None:
+        """A topic that was there before; None: it is gone.
+
+        A broker that has just come back, or lags behind the others, does not know it for a while.
+        """
+        deadline = time.monotonic() + LAG_SECONDS
+        while (described := self.describe(topic)) is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return described
 
     def create(self, topic: str, partitions: int, replicas: int, config: Mapping[str, str]) -> None:
         """Make the topic, unless somebody just has.

@@ -167,7 +167,7 @@ class Restorer:
         )
 
     def _check_topic(self, key: PartitionKey, partitions: int) -> None:
-        described = self._admin.describe(key.topic)
+        described = self._admin.describe_known(key.topic)
         if described is None:
             raise TopicMissing(key.topic, key.topic_id)
         if described.topic_id != key.topic_id:

@@ -188,13 +188,13 @@ class Topics:
             known = self._recorded(topic)
             if known is None:
                 return None
-            if self._admin.describe(topic) is None:  # else another process has just made it
+            if self._admin.describe_known(topic) is None:
                 raise TopicMissing(topic, known.topic_id)
         return self.check(topic)
 
     def check(self, topic: str) -> TopicInfo:
         """The topic, checked and recorded, but never made; the errors are those of `ensure`."""
-        described = self._admin.describe(topic)
+        described = self._admin.describe_known(topic)
         if described is None:
             raise TopicMissing(topic)
         self._check_replicas(described)
