@@ -1,14 +1,13 @@
 """`App`: one application's aggregates and projections, on one Kafka and one PostgreSQL."""
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias, TypeVar, cast, get_args
+from typing import Any, Final, NamedTuple, Self, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -29,7 +28,8 @@ from eventstore.postgres import address
 from eventstore.repository import Repository
 from eventstore.state_store import StateStore
 from eventstore.store import Recorded, stream_id
-from foldlog import migrations
+from foldlog import environment, migrations
+from foldlog.environment import KAFKA, POSTGRES, ROLE, Role
 from foldlog.refill import Refilled, forget, refill
 from projections.errors import ProjectionError
 from projections.lag import Lag
@@ -41,14 +41,6 @@ from projections.rebuild import Rebuilt
 LOGGER: Final = logging.getLogger("foldlog")
 
 A = TypeVar("A", bound=Aggregate[Any])
-
-KAFKA: Final = "FOLDLOG_KAFKA"
-POSTGRES: Final = "FOLDLOG_POSTGRES"
-DURABILITY: Final = "FOLDLOG_DURABILITY"
-ROLE: Final = "FOLDLOG_ROLE"
-
-Role: TypeAlias = Literal["writer", "client"]
-"""What a process is to the topics that it appends to."""
 
 CHECK_SECONDS: Final = 0.5
 """Seconds between two looks at whether the writer still runs."""
@@ -140,14 +132,19 @@ class App:
                 "expected to enter an application once; found it open: leave it first"
             )
         settings = self._settings()
-        postgres = _address(POSTGRES, self._addresses[1])
+        postgres = environment.address(POSTGRES, self._addresses[1])
         with ExitStack() as exits:
             settings.reach()
             address.reach(postgres)
             migrations.upgrade(postgres)
             engine = address.engine(postgres)
             exits.callback(engine.dispose)
-            topics = Topics(settings, self._found_durability(), self._partitions, postgres=postgres)
+            topics = Topics(
+                settings,
+                environment.durability(self._durability),
+                self._partitions,
+                postgres=postgres,
+            )
             registry = SchemaRegistry(settings, topics)
             states = exits.enter_context(StateStore(postgres))
             store = exits.enter_context(
@@ -157,7 +154,7 @@ class App:
                     topics=topics,
                     registry=registry,
                     postgres=postgres,
-                    role=self._found_role(),
+                    role=environment.role(self._role),
                 )
             )
             repositories: dict[type[Aggregate[Any]], Repository[Any]] = {
@@ -329,10 +326,11 @@ class App:
             TopicError: A topic could lose events, or is not the one that was recorded.
             StoreClosed: The writer has failed.
         """
-        if self._found_role() != "writer":
+        found = environment.role(self._role)
+        if found != "writer":
             raise ConfigurationError(
-                f"expected the role writer; found {self._found_role()}: give the application "
-                f"another, or set {ROLE}=writer"
+                f"expected the role writer; found {found}: give the application another, or set "
+                f"{ROLE}=writer"
             )
         self.store.open_topics()
         while not stop.wait(CHECK_SECONDS):
@@ -389,7 +387,9 @@ class App:
 
         ``kafka`` is the address that the commands name. Nothing is opened.
         """
-        topics = Topics(KafkaSettings(kafka), self._found_durability(), self._partitions)
+        topics = Topics(
+            KafkaSettings(kafka), environment.durability(self._durability), self._partitions
+        )
         return topics.plan({SCHEMAS_TOPIC: 1, **dict.fromkeys(self._event_types)})
 
     def doctor(self) -> Doctor:
@@ -398,13 +398,13 @@ class App:
         Raises:
             ConfigurationError: An address is missing.
         """
-        settings, durability = self._settings(), self._found_durability()
+        settings, durability = self._settings(), environment.durability(self._durability)
         return Doctor(
             settings,
             self._event_types,
-            topics=Topics(settings, durability, self._partitions),
+            topics=self._topics(settings),
             durability=durability,
-            postgres=_address(POSTGRES, self._addresses[1]),
+            postgres=environment.address(POSTGRES, self._addresses[1]),
         )
 
     @property
@@ -429,8 +429,12 @@ class App:
         ]
 
     def _settings(self) -> KafkaSettings:
-        bootstrap = _address(KAFKA, self._addresses[0])
+        bootstrap = environment.address(KAFKA, self._addresses[0])
         return KafkaSettings(bootstrap, dict(self._kafka_options or {}))
+
+    def _topics(self, settings: KafkaSettings, postgres: str | None = None) -> Topics:
+        durability = environment.durability(self._durability)
+        return Topics(settings, durability, self._partitions, postgres=postgres)
 
     def _topic(self, topic: str | None) -> str:
         known = list(self._event_types)
@@ -442,24 +446,6 @@ class App:
             )
         return topic
 
-    def _found_durability(self) -> Durability:
-        found = self._durability or os.environ.get(DURABILITY) or "replicated"
-        if found not in get_args(Durability):
-            raise ConfigurationError(
-                f"expected the durability {' or '.join(get_args(Durability))}; found {found!r}: "
-                f"set {DURABILITY} to one of them"
-            )
-        return cast("Durability", found)
-
-    def _found_role(self) -> Role:
-        found = self._role or os.environ.get(ROLE) or "writer"
-        if found not in get_args(Role):
-            raise ConfigurationError(
-                f"expected the role {' or '.join(get_args(Role))}; found {found!r}: "
-                f"set {ROLE} to one of them"
-            )
-        return cast("Role", found)
-
     def _log(
         self, topics: Mapping[str, Sequence[type[Event]]], only: Sequence[type[Event]] | None
     ) -> LogReader:
@@ -468,16 +454,6 @@ class App:
 
 def _nobody(_name: str, _done: int, _total: int) -> None:
     """Is told of progress where nobody else is."""
-
-
-def _address(variable: str, given: str | None) -> str:
-    found = given or os.environ.get(variable)
-    if not found:
-        raise ConfigurationError(
-            f"expected an address in {variable} or as an argument; found none: set it, or run "
-            "`foldlog dev` for servers of your own and export the lines that it prints"
-        )
-    return found
 
 
 def _check_projections(

@@ -8,15 +8,12 @@ import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import click
 
 from eventstore.errors import ConfigurationError
-
-KAFKA: Final = "FOLDLOG_KAFKA"
-POSTGRES: Final = "FOLDLOG_POSTGRES"
-DURABILITY: Final = "FOLDLOG_DURABILITY"
+from foldlog.environment import DURABILITY, KAFKA, POSTGRES
 
 data_option = click.option(
     "--data",

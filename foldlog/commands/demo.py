@@ -12,8 +12,8 @@ from typing import Final
 import click
 
 from eventstore.errors import ConfigurationError
-from foldlog.app import KAFKA, POSTGRES
 from foldlog.commands._addresses import addresses, data_option
+from foldlog.environment import KAFKA, POSTGRES
 
 APP: Final = "foldlog.demo.flights.app:app"
 FOLDER: Final = Path(".data")

@@ -4,8 +4,8 @@ import os
 
 import click
 
-from foldlog.app import KAFKA
 from foldlog.commands._application import app_option, load
+from foldlog.environment import KAFKA
 
 
 @click.group()
