@@ -24,6 +24,8 @@ RECORDS: Final = 500
 """Requests taken from the client at once."""
 COMMIT_SECONDS: Final = 0.2
 """Seconds between two commits of what was answered."""
+ENDING_SECONDS: Final = 0.02
+"""Seconds between two looks at whether to leave, once no more requests are taken."""
 PAUSE_SECONDS: Final = 0.5
 """Seconds to wait after the client has failed."""
 
@@ -129,9 +131,8 @@ class Ownership:
         self._end()
 
     def _turn(self) -> None:
-        if not self._taking:
-            self._leaving.wait(COMMIT_SECONDS)
-        elif (first := self._consumer.poll(COMMIT_SECONDS)) is not None:
+        first = self._consumer.poll(COMMIT_SECONDS if self._taking else ENDING_SECONDS)
+        if first is not None:
             for message in (first, *self._consumer.consume(RECORDS, 0)):
                 self._take(message)
         if time.monotonic() - self._committed_at >= COMMIT_SECONDS:
@@ -143,8 +144,8 @@ class Ownership:
         if error is not None:
             self._trouble.warn(f"requests to {self._topic} could not be read", error.str())
             return
-        if partition not in self._owned or offset is None:
-            return  # it was revoked while it was being read
+        if partition not in self._owned or offset is None or not self._taking:
+            return  # it was revoked while it was being read, or is left to the next
         with self._lock:
             self._unanswered[partition].taken(offset)
         headers: Any = message.headers() or []
@@ -188,7 +189,8 @@ class Ownership:
             moved = [
                 TopicPartition(topic, partition, offset)
                 for partition in partitions
-                if (offset := self._unanswered[partition].to_commit()) is not None
+                if (unanswered := self._unanswered.get(partition)) is not None
+                and (offset := unanswered.to_commit()) is not None
             ]
         if not moved:
             return
