@@ -10,7 +10,7 @@ given to several workers is refused. Everything heavy is imported when a fixture
 import os
 import uuid
 from collections.abc import Generator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -96,8 +96,15 @@ def kafka(foldlog_stack: Servers, _foldlog_topics: "NewTopics") -> str:
 @pytest.fixture
 def postgres(_foldlog_template: _Template) -> Generator[str]:
     """The URL of a database of this test's own, with the toolkit's tables; dropped afterwards."""
+    with own_database(_foldlog_template) as url:
+        yield url
+
+
+@contextmanager
+def own_database(template_of: _Template) -> Generator[str]:
+    """The URL of a new copy of the migrated database, dropped at the end."""
     name = f"foldlog_test_{uuid.uuid4().hex}"
-    server, template = _foldlog_template
+    server, template = template_of
     _execute(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     try:
         yield _database(server, name)

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +14,6 @@ from uuid import uuid4
 
 import pytest
 
-from eventstore.contract import EventStoreContract
 from eventstore.errors import (
     Busy,
     ConcurrencyError,
@@ -34,18 +33,6 @@ from tests.raw_log import all_valid_events, claims, dump
 
 PARTITIONS = 3
 WRITER = Path(__file__).with_name("one_writer.py")
-
-
-class TestAClientOfAnotherProcesssWriters(EventStoreContract):
-    @pytest.fixture
-    def store(self, kafka: str, postgres: str) -> Iterator[KafkaEventStore]:
-        events = {self.topic: self.event_types}
-        with (
-            open_store(kafka, postgres, partitions=2, events=events, role="writer") as writer,
-            open_store(kafka, postgres, partitions=2, events=events, role="client") as client,
-        ):
-            writer.open_topics()
-            yield client
 
 
 def owned(store: KafkaEventStore) -> frozenset[int]:
