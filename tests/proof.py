@@ -48,6 +48,8 @@ class Asked:
     seed: int
     only: Sequence[str]
     report: Path
+    campaign: float
+    """Seconds of faults in each campaign."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,17 +79,18 @@ def _asked(arguments: Sequence[str] | None) -> Asked:
     parser.add_argument("--seconds", type=float, default=600.0, help="seconds in all, about")
     parser.add_argument("--seed", type=int, default=None, help="draws the rest; else a new one")
     parser.add_argument("--only", nargs="*", default=[], choices=[*CAMPAIGNS, *MUTANTS])
+    parser.add_argument("--campaign", type=float, default=CAMPAIGN_SECONDS, help="seconds of each")
     parser.add_argument("--report", type=Path, default=REPORT)
     given = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(10**6) if given.seed is None else given.seed
-    return Asked(given.seconds, seed, given.only, given.report)
+    return Asked(given.seconds, seed, given.only, given.report, given.campaign)
 
 
 def _named(asked: Asked, postgres: str) -> Iterator[Result]:
     """These campaigns alone, with this seed: to repeat what failed."""
     plans = {**CAMPAIGNS, **MUTANTS}
     for name in asked.only:
-        plan = replace(plans[name], seed=asked.seed, seconds=CAMPAIGN_SECONDS)
+        plan = replace(plans[name], seed=asked.seed, seconds=asked.campaign)
         with Arena(plan.brokers, postgres, KEPT) as arena:
             yield _run(arena, plan)
 
@@ -116,7 +119,7 @@ def _campaigns(asked: Asked, postgres: str, brokers: int, seconds: float) -> Ite
     with Arena(brokers, postgres, KEPT) as arena:
         while seed < asked.seed + len(plans) or time.monotonic() < deadline:
             plan = plans[(seed - asked.seed) % len(plans)]
-            yield _run(arena, replace(plan, seed=seed, seconds=CAMPAIGN_SECONDS))
+            yield _run(arena, replace(plan, seed=seed, seconds=asked.campaign))
             seed += 1
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final, Literal
 from uuid import UUID
 
+from eventstore.errors import ConfigurationError, TopicMissing
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.topics import Durability, Topics
 from eventstore.postgres import address
@@ -40,6 +41,7 @@ from tests.faults.nemesis import Harm, Nemesis
 from tests.faults.process import ROOT, Process
 from tests.faults.task import Task, Wish
 
+TOPIC_SECONDS: Final = 20.0
 RESOLVING_SECONDS: Final = 120.0
 QUIET_SECONDS: Final = 1.0
 """Seconds that workers work on when everything was mended."""
@@ -110,9 +112,10 @@ def run(plan: Plan, cluster: Cluster, postgres: str | None, folder: Path) -> Res
     """Run a campaign on a cluster without topics and an empty, migrated database."""
     folder.mkdir(parents=True, exist_ok=True)
     durability = _durability(cluster)
-    Topics(KafkaSettings(cluster.bootstrap), durability, plan.partitions, postgres=postgres).ensure(
-        Account.topic
+    topics = Topics(
+        KafkaSettings(cluster.bootstrap), durability, plan.partitions, postgres=postgres
     )
+    _make_topic(topics)
     processes = _processes(plan, cluster, postgres, folder)
     nemesis = Nemesis(
         plan.harm,
@@ -137,6 +140,20 @@ def run(plan: Plan, cluster: Cluster, postgres: str | None, folder: Path) -> Res
     nemesis.closed_in = [each for process in processes for each in process.closed_in]
     dump = list(log.dump(cluster.bootstrap, Account.topic, range(plan.partitions)))
     return _judge(plan, folder, dump=dump, postgres=postgres, nemesis=nemesis, failures=failures)
+
+
+def _make_topic(topics: Topics) -> None:
+    """Of three brokers, one may hear a little later of a topic that was just made or deleted."""
+    deadline = time.monotonic() + TOPIC_SECONDS
+    while True:
+        try:
+            topics.ensure(Account.topic)
+        except (ConfigurationError, TopicMissing):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return
 
 
 def _durability(cluster: Cluster) -> Durability:
