@@ -9,7 +9,7 @@ import yaml  # type: ignore[import-untyped]
 from sqlalchemy import make_url
 
 from eventstore.kafka.topics import Durability
-from foldlog.app import DURABILITY, KAFKA, POSTGRES
+from foldlog.environment import DURABILITY, KAFKA, POSTGRES
 from foldlog.embedded._jars import KAFKA_VERSION
 
 FILE = Path(__file__).parent.parent / "docker-compose.yml"

@@ -99,6 +99,12 @@ class Heads:
             self.applied.move_to_end(append)
         self._forget()
 
+    def begins(self, stream: str, first_offset: int) -> None:
+        """Keep where a stream in memory begins, which never changes, so as to ask only once."""
+        known = self.tip(stream)
+        if known is not None and known.first_offset == NO_OFFSET:
+            self.tips[stream] = known._replace(first_offset=first_offset).row()
+
     def take_fresh(self) -> tuple[dict[str, TipRow], dict[bytes, AppliedRow]]:
         """What the next checkpoint must store, given away once."""
         taken = self.fresh_tips, self.fresh_applied

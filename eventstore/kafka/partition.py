@@ -208,6 +208,9 @@ class Partition:
         """Answer what was asked before the log was read up to ``heads``."""
         for question in asked:
             question.answer(heads, found)
+        for look_up, each in found.items():
+            if each is not None and each.tip is not None:
+                heads.begins(look_up.stream, each.tip.first_offset)
         self._forget_answered()
 
     def refuse_asked(self, asked: Sequence[Question[Any]], error: EventStoreError) -> None:
