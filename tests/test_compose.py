@@ -9,8 +9,8 @@ import yaml  # type: ignore[import-untyped]
 from sqlalchemy import make_url
 
 from eventstore.kafka.topics import Durability
-from foldlog.environment import DURABILITY, KAFKA, POSTGRES
 from foldlog.embedded._jars import KAFKA_VERSION
+from foldlog.environment import DURABILITY, KAFKA, POSTGRES
 
 FILE = Path(__file__).parent.parent / "docker-compose.yml"
 VARIABLES = {KAFKA, POSTGRES, DURABILITY}
