@@ -120,10 +120,18 @@ class Admin:
     def config(self, topic: str) -> dict[str, str]:
         """The topic's effective settings."""
         resource = kafka.ConfigResource(kafka.ResourceType.TOPIC, topic)
-        answers = self._client.describe_configs([resource], request_timeout=CONNECT_SECONDS)
+        deadline = time.monotonic() + LAG_SECONDS
         with self._explained(f"the settings of topic {topic!r}"):
-            entries = answers[resource].result()
-        return {name: str(entry.value) for name, entry in entries.items()}
+            while True:
+                answers = self._client.describe_configs([resource], request_timeout=CONNECT_SECONDS)
+                try:
+                    entries = answers[resource].result()
+                except KafkaException as error:
+                    if error.args[0].code() not in NOT_THERE or time.monotonic() > deadline:
+                        raise
+                else:
+                    return {name: str(entry.value) for name, entry in entries.items()}
+                time.sleep(0.1)
 
     def has_members(self, group: str) -> bool:
         """Whether the consumer group has any member now."""
