@@ -57,7 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _asked(arguments)
     began = time.monotonic()
     with Stack(fsync=False) as stack:
-        proof = Proof(asked.seconds, asked.seed, stack.kafka_version, stack.postgres_version)
+        proof = Proof(
+            asked.seconds, asked.campaign, asked.seed, stack.kafka_version, stack.postgres_version
+        )
         if asked.only:
             proof.campaigns += _named(asked, stack.postgres)
         else:

@@ -31,6 +31,8 @@ class Proof:
     """All that was run."""
 
     seconds: float
+    campaign: float
+    """Seconds of faults in each campaign."""
     seed: int
     kafka: str
     postgres: str
@@ -73,7 +75,8 @@ def _ran(proof: Proof) -> str:
     return f"""\
 {BEGINS}
 
-`python -m tests.proof --seconds {proof.seconds:.0f} --seed {proof.seed}`, on \
+`python -m tests.proof --seconds {proof.seconds:.0f} --campaign {proof.campaign:.0f} \
+--seed {proof.seed}`, on \
 {datetime.now(UTC):%d %B %Y}: {len(proof.campaigns)} campaigns, {operations:,} operations, \
 {faults:,} faults, **{violations} violations**.
 
@@ -118,7 +121,8 @@ def _outcomes(proof: Proof) -> str:
     for each in proof.campaigns:
         total.update(each.outcomes)
     rows = [f"| {name} | {count:,} |" for name, count in sorted(total.items())]
-    head = ["### Answers", "", "| operation and answer | times |", "|---|---:|"]
+    told = "`killed`: its process was, before it was told anything."
+    head = ["### Answers", "", told, "", "| operation and answer | times |", "|---|---:|"]
     return "\n".join([*head, *rows, ""])
 
 
@@ -142,11 +146,11 @@ def _searches(proof: Proof) -> str:
         )
         lines.append(
             f"The [model of the protocol](model.md) was searched for {proof.model.seconds:.0f} s: "
-            f"{states:,} states, exit code {proof.model.code}. "
+            f"{states:,} states, exit code {proof.model.code}."
         )
     lines.append(
-        f"Hypothesis drew new examples {len(proof.hypothesis)} times, for "
-        f"{sum(each.seconds for each in proof.hypothesis):.0f} s; {passed} times nothing failed."
+        f"Hypothesis drew new examples for {sum(each.seconds for each in proof.hypothesis):.0f} s; "
+        f"nothing failed in {passed} of {len(proof.hypothesis)} runs."
     )
     return "\n".join([*lines, ""])
 
