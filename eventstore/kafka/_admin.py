@@ -30,6 +30,8 @@ MOVING: Final = frozenset(
 URL_SAFE: Final = str.maketrans("+/", "-_")
 """From librdkafka's base64 of a topic id to Kafka's."""
 
+STALE_SECONDS: Final = 1.0
+"""Seconds after which a client that is told that partitions are moving is taken for stale."""
 LAG_SECONDS: Final = 2.0
 """Seconds that a broker may lag behind in what topics there are."""
 
@@ -164,7 +166,9 @@ class Admin:
                 except KafkaException as error:
                     if error.args[0].code() not in MOVING or time.monotonic() > deadline:
                         raise
-                time.sleep(0.02)
+                if deadline - time.monotonic() < CONNECT_SECONDS - STALE_SECONDS:
+                    self._reached = None  # it may go by what it knew of a topic of this name
+                time.sleep(0.05)
 
     @contextmanager
     def _explained(self, expected: str) -> Generator[None]:

@@ -295,7 +295,8 @@ def everything_is_known_in_the_end(run: Run) -> Iterator[str]:
         if any(each.succeeded or each.error in FINAL for each in tries):
             continue
         last = max(tries, key=lambda each: each.invoked)
-        if last.error != "VersionAhead":
+        never = last.error == "StreamNotFound" and append_id not in run.applied
+        if last.error != "VersionAhead" and not never:
             yield f"{append_id} was never resolved: {[each.outcome for each in tries]}"
         elif append_id in run.applied:
             yield f"{_told(last)} in the end, and is valid"

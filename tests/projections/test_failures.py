@@ -104,7 +104,12 @@ def test_a_zombie_frozen_inside_its_transaction_is_ended_by_the_next_claim(
     with closing(ledger.log({TOPIC: Account.event_types}, None)) as log:
         zombie = Projector(Frozen(), generation, postgres=ledger.postgres, log=log)
         zombie.claim(keys(ledger))
-        thread = threading.Thread(target=zombie.step)
+
+        def run_until_frozen() -> None:
+            while not inside.is_set():  # what is read first may be the claim alone
+                zombie.step()
+
+        thread = threading.Thread(target=run_until_frozen)
         thread.start()
         assert inside.wait(20)
         with projector(ledger, generation) as heir:

@@ -225,7 +225,8 @@ def test_a_writer_whose_queue_is_full_says_so(
         assert errors
         assert all(isinstance(error, Busy) for error in errors)
         assert "same append id" in str(errors[0])
-        assert len(all_valid_events(kafka, Account.topic, PARTITIONS)) == 50 - len(errors)
+        # It is not final: a request that is read again while it is being decided gets it too.
+        assert len(all_valid_events(kafka, Account.topic, PARTITIONS)) >= 50 - len(errors)
 
 
 def test_closing_waits_for_what_was_sent_to_others(kafka: str, postgres: str) -> None:
