@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from confluent_kafka import KafkaError as ClientError
@@ -43,13 +43,9 @@ Record: TypeAlias = tuple[bytes, bytes, int]
 """One event, ready to be sent: its value, its header, its timestamp in ms."""
 
 
-class EncodedEvent(NamedTuple):
-    """An event as it will stand in the log, before it is known where."""
-
-    value: bytes
-    fingerprint: bytes
-    time: int
-    """When it happened, in microseconds since 1970."""
+EncodedEvent: TypeAlias = tuple[bytes, bytes, int]
+"""An event before it is known where it will stand: its value, its schema's fingerprint, and when
+it happened, in microseconds since 1970. A plain tuple, since there is one for each event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +76,7 @@ def encode(encoder: Encoder, append: Append) -> EncodedAppend:
     for event, at in zip(append.events, times, strict=True):
         value = encoder.encode(event)
         size += len(value)
-        events.append(EncodedEvent(value, event.codec.fingerprint, at))
+        events.append((value, event.codec.fingerprint, at))
     if size > BYTES_PER_APPEND:
         raise AppendTooLarge(append.stream, size, BYTES_PER_APPEND, "bytes")
     headers = append.metadata.headers() if append.metadata is not None else ()
@@ -151,7 +147,7 @@ def send_append(
     """
     produce = producer.produce
     topic, partition, stream = key.topic, key.partition, append.stream.encode()
-    taken = 0
+    taken, further = 0, append.headers
     try:
         for value, header, timestamp in records:
             produce(
@@ -161,7 +157,7 @@ def send_append(
                 partition,
                 on_delivery=report,
                 timestamp=timestamp,
-                headers=[(HEADER, header), *append.headers],
+                headers=[(HEADER, header), *further] if further else [(HEADER, header)],
             )
             taken += 1
     except Exception:  # noqa: BLE001 - whatever it is, what was taken goes out

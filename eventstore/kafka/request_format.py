@@ -136,7 +136,7 @@ def _events(value: bytes) -> list[EncodedEvent]:
         at = begin + size
         if at > len(value):
             raise NotARequest("its value ends within an event")
-        events.append(EncodedEvent(value[begin:at], fingerprint, time))
+        events.append((value[begin:at], fingerprint, time))
     return events
 
 

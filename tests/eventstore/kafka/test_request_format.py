@@ -16,7 +16,7 @@ from eventstore.errors import (
     UnknownOutcome,
     VersionAhead,
 )
-from eventstore.kafka.records import EncodedAppend, EncodedEvent
+from eventstore.kafka.records import EncodedAppend
 from eventstore.kafka.request_format import (
     REQUEST,
     NotARequest,
@@ -31,12 +31,7 @@ from eventstore.metadata import NAMES
 from eventstore.store import ANY, Appended, Position
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
-EVENTS = st.builds(
-    EncodedEvent,
-    value=st.binary(max_size=60),
-    fingerprint=st.binary(min_size=8, max_size=8),
-    time=INT64,
-)
+EVENTS = st.tuples(st.binary(max_size=60), st.binary(min_size=8, max_size=8), INT64)
 STREAMS = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20
 )
@@ -59,7 +54,7 @@ REQUESTS = st.builds(
     number=st.integers(0, 2**64 - 1),
     reply_partition=st.integers(0, 2**32 - 1),
 )
-ONE = EncodedAppend("accounts", "alice", [EncodedEvent(b"body", b"schema!!", 7)], ANY, UUID(int=5))
+ONE = EncodedAppend("accounts", "alice", [(b"body", b"schema!!", 7)], ANY, UUID(int=5))
 
 
 @given(REQUESTS)
