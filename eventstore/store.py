@@ -157,7 +157,7 @@ class Append:
         if self.metadata is not None:
             self._check_metadata(self.metadata)
         number = expected_number(self.expected)
-        if number is not None and number < 0:
+        if number is not None and not 0 <= number < INT64:
             raise InvalidAppend(
                 self.stream, f"it expects version {number}", "expect 0 or more, NO_STREAM or ANY"
             )

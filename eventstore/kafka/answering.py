@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from eventstore._failpoints import reached
-from eventstore.defaults import REQUESTS_QUEUED
+from eventstore.defaults import ANSWER_SECONDS, REQUESTS_QUEUED
 from eventstore.errors import Busy, UnknownOutcome
 from eventstore.kafka.mail import Mail
 from eventstore.kafka.ownership import Taken
@@ -21,12 +21,16 @@ from eventstore.kafka.requests import AppendRequest, LeftToTheNext
 from eventstore.kafka.topics import replies_topic
 from eventstore.store import Appended
 
+AGAIN_SECONDS: Final = 0.2
+"""Seconds between two tries to deliver a reply."""
+
 
 class Letter(NamedTuple):
-    """A request that is to be answered, and where it stood."""
+    """A request that is to be answered, where it stood, and until when somebody may wait."""
 
     topic: str
     taken: Taken
+    deadline: float
 
     @property
     def request(self) -> Request:
@@ -41,12 +45,16 @@ class Answering:
         self._mail = mail
         self._settled = settled
         self._waiting: Counter[str] = Counter()
+        self._again: list[tuple[Letter, Appended | BaseException]] = []
+        """Replies that could not be delivered."""
+        self._again_at = 0.0
 
     def accept(self, topic: str, taken: Taken) -> AppendRequest | None:
         """The request as the writer decides it; None: it has its answer."""
-        letter = Letter(topic, taken)
-        append, deadline = taken.request.append, taken.request.deadline
-        if time.time() > deadline:
+        append = taken.request.append
+        deadline = min(taken.request.deadline, time.time() + ANSWER_SECONDS)
+        letter = Letter(topic, taken, deadline)
+        if time.time() > taken.request.deadline:
             why = "the request too late, after its deadline"
             self._reply(letter, UnknownOutcome(append.stream, append.append_id, why))
             return None
@@ -58,6 +66,15 @@ class Answering:
         request = AppendRequest(append, taken.partition, deadline=deadline)
         request.future.add_done_callback(partial(self._decided, letter))
         return request
+
+    def send_again(self) -> None:
+        """Send once more, now and then, what could not be delivered."""
+        if not self._again or time.monotonic() < self._again_at:
+            return
+        self._again_at = time.monotonic() + AGAIN_SECONDS
+        again, self._again = self._again, []
+        for letter, outcome in again:
+            self._reply(letter, outcome)
 
     def _decided(self, letter: Letter, future: Future[Appended]) -> None:
         self._waiting[letter.topic] -= 1
@@ -81,7 +98,7 @@ class Answering:
     ) -> None:
         """The reply stands in its topic; if not, it is sent again while somebody waits for it."""
         reached("after_reply")
-        if error is None or time.time() > letter.request.deadline:
+        if error is None or time.time() > letter.deadline:
             self._settled(letter.topic, letter.taken.partition, letter.taken.offset)
         else:
-            self._reply(letter, outcome)
+            self._again.append((letter, outcome))

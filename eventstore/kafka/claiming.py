@@ -172,7 +172,7 @@ class Claiming:
             return
         if restored is None:
             self.lost(partition, EventStoreError("another process claimed it first"))
-        elif not partition.owned:
+        elif partition.leaving:
             self.lost(partition, EventStoreError("it was assigned to another process"))
         else:
             reached("claim_confirmed")

@@ -72,18 +72,18 @@ class Forwarding:
 
     def send(self, request: AppendRequest) -> None:
         """Send an append to the writer of its partition."""
+        number = next(self._numbers)
         try:
             append = request.encoded(self._encoder)
+            reply_partition = self.reply_partitions[append.topic]
+            value, header = pack_request(
+                Request(append, request.deadline, self.sender, number, reply_partition)
+            )
         except Exception as error:  # noqa: BLE001 - an event's fault is its append's alone
             request.refuse(error)
             return
-        number = next(self._numbers)
         self._pending[number] = request
         self._where[append.topic, request.partition] += 1
-        reply_partition = self.reply_partitions[append.topic]
-        value, header = pack_request(
-            Request(append, request.deadline, self.sender, number, reply_partition)
-        )
         self._mail.send(
             requests_topic(append.topic),
             request.partition,
@@ -101,11 +101,13 @@ class Forwarding:
 
     def give_up(self) -> None:
         """Answer those whose deadline is over, once it is known whether anybody could."""
-        limit = time.time() - LATE_SECONDS
+        if self._late:
+            return
+        limit = time.monotonic() - LATE_SECONDS
         late = {
             number: request.append.topic
             for number, request in self._pending.items()
-            if request.deadline < limit and number not in self._late
+            if request.until < limit
         }
         if late:
             self._late.update(late)
@@ -136,7 +138,7 @@ class Forwarding:
     def _is_served(self, topic: str) -> bool:
         try:
             return self._has_writers(topic)
-        except EventStoreError:
+        except Exception:  # noqa: BLE001 - whatever it is, those who wait are answered
             return True  # as far as anybody knows
 
     def _refuse_late(self, late: Mapping[int, str], served: Mapping[str, bool]) -> None:

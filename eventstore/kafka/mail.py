@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from eventstore.errors import ConfigurationError
 from eventstore.kafka.settings import KafkaSettings
 
 Reported: TypeAlias = Callable[[str | None], None]
@@ -41,7 +42,7 @@ class Mail:
             self._opened().produce(
                 topic, value, key, partition, on_delivery=report, headers=list(headers)
             )
-        except (KafkaException, BufferError) as error:
+        except (KafkaException, BufferError, ConfigurationError) as error:
             reported(str(error))
 
     def poll(self) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition, murmur2
 
 from eventstore._failpoints import reached
 from eventstore.kafka._trouble import Trouble
@@ -75,11 +75,13 @@ class Ownership:
         self,
         settings: KafkaSettings,
         topic: str,
+        partitions: int,
         *,
         taken: Callable[[str, Taken], None],
         moved: Callable[[str, frozenset[int]], None],
     ) -> None:
         self._topic = topic
+        self._partitions = partitions
         self._taken = taken
         self._moved = moved
         self._owned: frozenset[int] = frozenset()
@@ -133,7 +135,8 @@ class Ownership:
     def _turn(self) -> None:
         first = self._consumer.poll(COMMIT_SECONDS if self._taking else ENDING_SECONDS)
         if first is not None:
-            for message in (first, *self._consumer.consume(RECORDS, 0)):
+            self._take(first)
+            for message in self._consumer.consume(RECORDS, 0):
                 self._take(message)
         if time.monotonic() - self._committed_at >= COMMIT_SECONDS:
             self._committed_at = time.monotonic()
@@ -148,18 +151,22 @@ class Ownership:
             return  # it was revoked while it was being read, or is left to the next
         with self._lock:
             self._unanswered[partition].taken(offset)
-        headers: Any = message.headers() or []
         try:
-            request = unpack_request(
-                self._topic, message.key() or b"", message.value() or b"", headers
-            )
-        except NotARequest as found:
-            where = f"{requests_topic(self._topic)}[{partition}]@{offset}"
-            self._trouble.warn(f"what stands at {where} was passed over", found)
+            request = self._request(message)
+        except Exception as found:  # noqa: BLE001 - whatever it is, the next one may be a request
+            where = f"[{partition}]@{offset}: {found}"
+            self._trouble.warn(f"{requests_topic(self._topic)} holds what is no request", where)
             self.answered(partition, offset)
         else:
             reached("request_taken")
             self._taken(self._topic, Taken(request, partition, offset))
+
+    def _request(self, message: Message) -> Request:
+        headers: Any = message.headers() or []
+        key = message.key() or b""
+        if murmur2(key, self._partitions) != message.partition():
+            raise NotARequest("its key belongs to another partition")
+        return unpack_request(self._topic, key, message.value() or b"", headers)
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         new = frozenset(each.partition for each in partitions)
@@ -201,7 +208,8 @@ class Ownership:
                 self._consumer.commit(offsets=moved, asynchronous=True)
         except KafkaException as error:  # the next writer reads them again, and finds them applied
             self._trouble.warn(f"answered requests to {self._topic} were not committed", error)
-        reached("offset_committed")
+        else:
+            reached("offset_committed")
 
     def _end(self) -> None:
         self._commit(self._owned, wait=True)

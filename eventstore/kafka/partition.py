@@ -93,7 +93,10 @@ class Partition:
         self.checkpointing = False
         self.questions: list[Question[Any]] = []
         self.owned = True
-        """Whether this process may write here; if not, its session ends when all is answered."""
+        """Whether this process may write here."""
+        self.leaving = False
+        """It was taken from this process, if only for a moment: its session ends when everything
+        that it sent is answered."""
         self._encoder = encoder
         self._transport = transport
         self._report: Report | None = None
@@ -117,6 +120,17 @@ class Partition:
     def busy(self) -> bool:
         """Whether an append waits for something that is still to happen here."""
         return bool(self.waiting or self._by_id or self.phase is Phase.DOUBTING)
+
+    def move(self, *, owned: bool) -> None:
+        """It was assigned to this process, or taken from it."""
+        self.owned = owned
+        if not owned and self.phase not in {Phase.IDLE, Phase.READING}:
+            self.leaving = True
+
+    @property
+    def deciding(self) -> bool:
+        """Whether appends are decided now, and questions answered from its heads."""
+        return self.serving and self.owned and not self.leaving
 
     @property
     def drained(self) -> bool:
@@ -151,11 +165,13 @@ class Partition:
         longest = min(LONGEST_PAUSE_SECONDS, PAUSE_SECONDS * 2**self._losses)
         self._losses = min(self._losses + 1, 20)
         self.retry_at = time.monotonic() + random.uniform(longest / 2, longest)  # noqa: S311
+        self.leaving = False
         self.phase = Phase.IDLE
 
     def retire(self) -> None:
         """End a session of which everything is answered."""
         self.session = self._heads = self._report = None
+        self.leaving = False
         self.phase = Phase.IDLE
 
     def give_up(self, why: str, *, older_than: float = 0.0) -> None:

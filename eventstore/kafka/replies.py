@@ -7,12 +7,15 @@ those who read it before, or beside us, is told apart by its key.
 import queue
 import random
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Final
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from eventstore.defaults import CONNECT_SECONDS
+from eventstore.errors import UnreadablePartition
 from eventstore.kafka._trouble import Trouble
 from eventstore.kafka.request_format import Reply, unpack_reply
 from eventstore.kafka.settings import KafkaSettings
@@ -40,6 +43,9 @@ class Replies:
         """Begin to read the replies about ``topic``; gives the partition that they must go to.
 
         ``ends`` are the offsets at which the partitions of the reply topic end now.
+
+        Raises:
+            UnreadablePartition: The client refuses.
         """
         partition = random.choice([*ends])  # noqa: S311
         where = TopicPartition(replies_topic(topic), partition, ends[partition])
@@ -47,7 +53,11 @@ class Replies:
         self._opening.put((where, opened))
         if not self._thread.is_alive():
             self._thread.start()
-        opened.result()
+        try:
+            opened.result(CONNECT_SECONDS)
+        except TimeoutError as error:
+            why = f"no answer of the client within {CONNECT_SECONDS:g} s"
+            raise UnreadablePartition(where.topic, partition, why) from error
         return partition
 
     def close(self, seconds: float) -> None:
@@ -59,21 +69,33 @@ class Replies:
     def _run(self) -> None:
         while not self._closing:
             self._open()
-            message = self._consumer.poll(POLL_SECONDS)
-            if message is None:
-                continue
-            error, value = message.error(), message.value()
-            if error is not None:
-                self._trouble.warn("replies could not be read", error.str())
-            elif message.key() == self._reader and value is not None:
-                reply = unpack_reply(value)
-                if reply is not None:
-                    self._heard(reply)
+            try:
+                message = self._consumer.poll(POLL_SECONDS)
+            except KafkaException as error:
+                self._trouble.warn("replies could not be read", error)
+                time.sleep(POLL_SECONDS)
+            else:
+                if message is not None:
+                    self._take(message)
         self._consumer.close()
+
+    def _take(self, message: Message) -> None:
+        error, value = message.error(), message.value()
+        if error is not None:
+            self._trouble.warn("replies could not be read", error.str())
+        elif message.key() == self._reader and value is not None:
+            reply = unpack_reply(value)
+            if reply is not None:
+                self._heard(reply)
 
     def _open(self) -> None:
         """Assign what is new; by another thread, while this one polls, the client would hang."""
         while not self._opening.empty():
             where, opened = self._opening.get()
-            self._consumer.incremental_assign([where])
-            opened.set_result(None)
+            try:
+                self._consumer.incremental_assign([where])
+            except KafkaException as error:
+                explained = UnreadablePartition(where.topic, where.partition, str(error))
+                opened.set_exception(explained)
+            else:
+                opened.set_result(None)

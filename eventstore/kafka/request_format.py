@@ -20,13 +20,20 @@ from eventstore.errors import (
     AppendIdReused,
     Busy,
     ConcurrencyError,
-    DeliveryFailed,
     UnknownOutcome,
     VersionAhead,
 )
 from eventstore.kafka.records import EncodedAppend, EncodedEvent, Headers
 from eventstore.metadata import NAMES
-from eventstore.store import ANY, Append, Appended, ExpectedVersion, Position, expected_number
+from eventstore.store import (
+    ANY,
+    Append,
+    Appended,
+    ExpectedVersion,
+    Position,
+    check_stream_id,
+    expected_number,
+)
 
 REQUEST: Final = "foldlog.request"
 LAYOUT: Final = 1
@@ -43,13 +50,13 @@ ERRORS: Final[Mapping[str, tuple[Callable[..., AppendError], tuple[str, ...]]]] 
     "conflict": (ConcurrencyError, ("expected", "found")),
     "ahead": (VersionAhead, ("expected", "found")),
     "reused": (AppendIdReused, ("applied_to",)),
-    "undelivered": (DeliveryFailed, ("why",)),
     "busy": (Busy, ("waiting",)),
     UNKNOWN: (UnknownOutcome, ("why",)),
 }
 """The outcomes that are errors: what each is, and its facts, in the order of its constructor.
 
-An append that is too large, or does not fit its schema, is refused before it is sent."""
+An append that is too large, or does not fit its schema, is refused before it is sent. What the
+brokers refused may be read again by the next writer: it is of unknown outcome."""
 
 
 class Request(NamedTuple):
@@ -116,9 +123,9 @@ def unpack_request(
     if len(events) != count or not count:
         raise NotARequest(f"it has {len(events)} events, where its header says {count}")
     try:
-        stream = key.decode()
-    except UnicodeDecodeError as error:
-        raise NotARequest("its key is not UTF-8") from error
+        stream = check_stream_id(key.decode())
+    except ValueError as error:
+        raise NotARequest(f"its key is no stream's id: {error}") from error
     version: ExpectedVersion = ANY if expected == ANY_VERSION else expected
     others: Headers = tuple((name, found or b"") for name, found in headers if name in NAMES)
     append = EncodedAppend(topic, stream, events, version, UUID(bytes=append_id), others)
@@ -150,7 +157,7 @@ def unpack_reply(value: bytes) -> Reply | None:
     """The reply in a record's value; None: it is of a layout that this release does not know."""
     try:
         facts: Any = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     match facts:
         case {"layout": 1, "number": int(number), "outcome": str(outcome)}:

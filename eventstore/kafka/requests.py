@@ -42,6 +42,7 @@ class AppendRequest:
         "release",
         "since",
         "undelivered",
+        "until",
         "waiters",
     )
 
@@ -63,6 +64,8 @@ class AppendRequest:
         self.future.set_running_or_notify_cancel()  # an append cannot be retracted
         self.release = release
         self.since = time.monotonic()
+        self.until = self.since + ANSWER_SECONDS
+        """When it is given up, by the monotonic clock."""
         self.deadline = time.time() + ANSWER_SECONDS if deadline is None else deadline
         """Seconds since 1970 after which it is not begun: another process's clock reads it too."""
         self.waiters: list[AppendRequest] = []

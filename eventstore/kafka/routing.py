@@ -10,12 +10,13 @@ Everything but `open` runs on the writer's thread:
    has not decided travels to the next writer; what others asked of us is left to that one.
 """
 
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Final, Literal, TypeAlias
 
-from eventstore.errors import EventStoreError
+from eventstore.errors import EventStoreError, StoreClosed
 from eventstore.kafka.answering import Answering
 from eventstore.kafka.forwarding import Forwarding
 from eventstore.kafka.mail import Mail
@@ -70,6 +71,8 @@ class Routing:
         self._owned: dict[str, frozenset[int]] = {}
         """The partitions of each topic that were assigned to us, from the first time on."""
         self._joined_at: dict[str, float] = {}
+        self._opening = threading.Lock()
+        self._closed = False
         self._held: dict[tuple[str, int], list[AppendRequest]] = {}
         """Appends to partitions that are ours, or may be in a moment, behind some that travel."""
 
@@ -84,6 +87,12 @@ class Routing:
         if self._role == "sole":
             return
         reply_ends = self._topics.ensure_mail(info)
+        with self._opening:
+            self._open(info, reply_ends)
+
+    def _open(self, info: TopicInfo, reply_ends: Mapping[int, int]) -> None:
+        if self._closed:
+            raise StoreClosed("expected an open store; found it closed: open it again")
         if self._replies is None:
             self._replies = Replies(self._settings, self._forwarding.sender, self._heard)
         partition = self._replies.open(info.topic, reply_ends)
@@ -91,7 +100,11 @@ class Routing:
         if self._role == "writer":
             self._joined_at[info.topic] = time.monotonic()
             self._members[info.topic] = Ownership(
-                self._settings, info.topic, taken=self._taken, moved=self._moved
+                self._settings,
+                info.topic,
+                info.partitions,
+                taken=self._taken,
+                moved=self._moved,
             )
 
     # on the writer's thread
@@ -122,6 +135,7 @@ class Routing:
     def attend(self, partitions: Iterable[Partition]) -> None:
         """Let go what was held back, and give away what is not ours any more."""
         self._mail.poll()
+        self._answering.send_again()
         for topic, number in [*self._held]:
             if self._is_ready(topic, number):
                 self._partition(topic, number).waiting.extend(self._held.pop((topic, number)))
@@ -133,16 +147,27 @@ class Routing:
                 self._give_away(partition)
 
     def give_up(self) -> None:
-        """Answer what was sent to others and got no answer in time."""
+        """Answer what was sent to others, or held back, and got no answer in time."""
         self._forwarding.give_up()
+        now = time.monotonic()
+        for where, held in [*self._held.items()]:
+            left = [each for each in held if each.until > now]
+            for late in (each for each in held if each.until <= now):
+                late.refuse(late.unknown("no answer to what was sent before it"))
+            if left:
+                self._held[where] = left
+            else:
+                del self._held[where]
 
     def stop_taking(self) -> None:
         """Take no more requests: others will."""
-        for member in self._members.values():
+        for member in [*self._members.values()]:
             member.stop_taking()
 
     def close(self, error: EventStoreError, seconds: float) -> None:
         """Leave the groups once the last answers are acknowledged; refuse what still waits."""
+        with self._opening:
+            self._closed = True
         for request in self._all_held():
             request.refuse(error)
         self._forwarding.refuse_everything(error)
@@ -202,7 +227,9 @@ class Routing:
         before = self._owned.get(topic, frozenset())
         self._owned[topic] = owned
         for number in before ^ owned:
-            self._partition(topic, number).owned = number in owned
+            self._partition(topic, number).move(owned=number in owned)
 
     def _settled(self, topic: str, partition: int, offset: int) -> None:
-        self._members[topic].answered(partition, offset)
+        member = self._members.get(topic)
+        if member is not None:
+            member.answered(partition, offset)

@@ -141,6 +141,8 @@ class KafkaSettings:
         id that late. Where doubled records do no harm, another is quicker to start.
         """
         options = {**PRODUCER, "enable.idempotence": idempotent, "linger.ms": linger_ms}
+        if not idempotent:
+            options["max.in.flight"] = 1  # else what is sent again comes behind what followed it
         if on_error is not None:
             options["error_cb"] = on_error
         with self._explained():

@@ -55,6 +55,7 @@ CONFIG: Final[Mapping[str, str]] = MappingProxyType(
 MAIL_CONFIG: Final[Mapping[str, str]] = MappingProxyType(
     {
         "cleanup.policy": "delete",
+        "message.timestamp.type": "LogAppendTime",  # a sender's clock may be wrong
         "retention.ms": str(REQUESTS_KEPT_SECONDS * 1_000),
         "segment.ms": str(REQUESTS_KEPT_SECONDS * 250),  # only whole segments expire
     }

@@ -156,21 +156,23 @@ class Writer:
         self._attend()
 
     def _take(self) -> None:
-        """Take everything that waits in the inbox; wait for it while nothing else is to be done."""
+        """Take what waits in the inbox; wait for it while nothing else is to be done."""
         inbox = self._inbox
         try:
-            item = inbox.get(timeout=0 if self._transport.in_flight else TICK_SECONDS)
-            while True:
-                if isinstance(item, AppendRequest):
-                    self._routing.route(item)
-                elif callable(item):
-                    item()
-                else:
-                    look_up = item.look_up
-                    self._partition(look_up.topic, look_up.partition).questions.append(item)
-                item = inbox.get_nowait()
+            self._heed(inbox.get(timeout=0 if self._transport.in_flight else TICK_SECONDS))
+            for _ in range(inbox.qsize()):
+                self._heed(inbox.get_nowait())
         except queue.Empty:
             return
+
+    def _heed(self, item: AppendRequest | Question[Any] | Call) -> None:
+        if isinstance(item, AppendRequest):
+            self._routing.route(item)
+        elif callable(item):
+            item()
+        else:
+            look_up = item.look_up
+            self._partition(look_up.topic, look_up.partition).questions.append(item)
 
     def _partition(self, topic: str, number: int) -> Partition:
         partition = self._partitions.get((topic, number))
@@ -195,7 +197,7 @@ class Writer:
             phase = partition.phase
             if phase is Phase.SERVING:
                 self._checkpoint_if_due(partition, now)
-                if not partition.owned and partition.drained and not partition.checkpointing:
+                if partition.leaving and partition.drained and not partition.checkpointing:
                     self._checkpoint(partition, now)
                     partition.retire()
             elif phase is Phase.DOUBTING:
@@ -227,10 +229,9 @@ class Writer:
         """
         found, self._found = self._found, {}
         for partition in self._partitions.values():
-            if partition.serving and partition.wanted:
+            if partition.deciding and partition.wanted:
                 partition.answer_questions(found)
-                if partition.owned:
-                    partition.serve_waiting(found, room=self._has_room)
+                partition.serve_waiting(found, room=self._has_room)
         self._transport.send()
         if not self._looking_up:
             while self._checkpoints:
@@ -244,7 +245,7 @@ class Writer:
         """Ask PostgreSQL for what memory cannot decide."""
         if self._look_ups is None:
             return
-        serving = [each for each in self._partitions.values() if each.serving and each.wanted]
+        serving = [each for each in self._partitions.values() if each.deciding and each.wanted]
         wanted = list(dict.fromkeys(ask for each in serving for ask in each.unknown()))
         if wanted:
             self._looking_up = True
@@ -326,11 +327,11 @@ class Writer:
         self._ended = True
         self._refuse_inbox()
         self._claiming.stop()
+        self._routing.close(self._closed(), CLOSING_SECONDS)
         if self._checkpointer is not None:
             self._checkpointer.close(CLOSING_SECONDS)
         if self._look_ups is not None:
             self._look_ups.close(CONNECT_SECONDS)
-        self._routing.close(self._closed(), CLOSING_SECONDS)
         self._transport.close(0)
 
     def _refuse_inbox(self) -> None:

@@ -17,6 +17,7 @@ import pytest
 from eventstore.errors import (
     Busy,
     ConcurrencyError,
+    InvalidAppend,
     NoWriter,
     PartitionsChanged,
     StoreClosed,
@@ -227,6 +228,55 @@ def test_a_writer_whose_queue_is_full_says_so(
         assert "same append id" in str(errors[0])
         # It is not final: a request that is read again while it is being decided gets it too.
         assert len(all_valid_events(kafka, Account.topic, PARTITIONS)) >= 50 - len(errors)
+
+
+def test_a_reply_that_cannot_be_sent_at_first_is_sent_again(
+    kafka: str, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        open_store(kafka, postgres, role="writer") as writer,
+        open_store(kafka, postgres, role="client") as client,
+    ):
+        writer.open_topics()
+        answer(client, deposit("alice"))
+        mail = cast("Any", writer)._writer._routing._answering._mail
+        send, refused = mail.send, Counter[str]()
+
+        def refuse_three_times(topic: str, *rest: Any, reported: Any, **more: Any) -> None:
+            refused[topic] += 1
+            if refused[topic] <= 3:
+                reported("Local: Queue full")
+            else:
+                send(topic, *rest, reported=reported, **more)
+
+        monkeypatch.setattr(mail, "send", refuse_three_times)
+        assert answer(client, deposit("alice")).version == 2
+        assert refused == {"accounts.replies": 4}
+
+
+def test_what_is_no_request_is_passed_over_and_holds_nothing_up(
+    kafka: str, postgres: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        open_store(kafka, postgres, role="writer") as writer,
+        open_store(kafka, postgres, role="client") as client,
+    ):
+        writer.open_topics()
+        producer = KafkaSettings(kafka).producer(idempotent=False)
+        for partition in range(PARTITIONS):
+            producer.produce(requests_topic(Account.topic), b"?", b"alice", partition)
+        assert not producer.flush(30)
+        for number in range(10):
+            assert answer(client, deposit(f"account-{number}")).version == 1
+    assert "holds what is no request" in caplog.text
+
+
+def test_a_version_that_no_stream_can_have_is_refused(kafka: str, postgres: str) -> None:
+    with (
+        open_store(kafka, postgres, role="client") as client,
+        pytest.raises(InvalidAppend, match="expects version"),
+    ):
+        client.submit(deposit("alice", 2**63))
 
 
 def test_closing_waits_for_what_was_sent_to_others(kafka: str, postgres: str) -> None:

@@ -106,7 +106,6 @@ def test_an_answer_comes_through_with_its_positions(
         ConcurrencyError("alice", UUID(int=5), 1, 2),
         VersionAhead("alice", UUID(int=5), 2, 1),
         AppendIdReused("alice", UUID(int=5), "bob"),
-        DeliveryFailed("alice", UUID(int=5), "the broker said no"),
         Busy("alice", UUID(int=5), 4_096),
         UnknownOutcome("alice", UUID(int=5), "silence"),
     ],
@@ -121,8 +120,16 @@ def test_an_error_comes_through_with_its_facts(error: AppendError) -> None:
     assert vars(heard) == vars(error)
 
 
-def test_another_error_of_the_writer_says_that_nothing_is_known() -> None:
-    reply = unpack_reply(pack_reply(1, StoreClosed("its disk is full")))
+@pytest.mark.parametrize(
+    "error",
+    [
+        StoreClosed("its disk is full"),
+        DeliveryFailed("alice", UUID(int=5), "its disk is full"),  # the next writer may succeed
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_another_error_of_the_writer_says_that_nothing_is_known(error: Exception) -> None:
+    reply = unpack_reply(pack_reply(1, error))
     assert reply is not None
     heard = outcome_of(reply, ONE, 0)
     assert isinstance(heard, UnknownOutcome)
