@@ -30,6 +30,8 @@ MOVING: Final = frozenset(
 URL_SAFE: Final = str.maketrans("+/", "-_")
 """From librdkafka's base64 of a topic id to Kafka's."""
 
+REQUEST_SECONDS: Final = 30.0
+"""Seconds that a broker that has answered before may take: it may be busy, or starting again."""
 STALE_SECONDS: Final = 1.0
 """Seconds after which a client that is told that partitions are moving is taken for stale."""
 LAG_SECONDS: Final = 2.0
@@ -73,7 +75,7 @@ class Admin:
     def describe(self, topic: str) -> Described | None:
         """The topic; None: there is none of this name."""
         answers = self._client.describe_topics(
-            TopicCollection([topic]), request_timeout=CONNECT_SECONDS
+            TopicCollection([topic]), request_timeout=REQUEST_SECONDS
         )
         with self._explained(f"topic {topic!r} to be described"):
             try:
@@ -108,7 +110,7 @@ class Admin:
             TooFewBrokers: There are fewer brokers than ``replicas``.
         """
         new = kafka.NewTopic(topic, partitions, replicas, config=dict(config))
-        answers = self._client.create_topics([new], request_timeout=CONNECT_SECONDS)
+        answers = self._client.create_topics([new], request_timeout=REQUEST_SECONDS)
         with self._explained(f"topic {topic!r} to be made"):
             try:
                 answers[topic].result()
@@ -125,7 +127,7 @@ class Admin:
         deadline = time.monotonic() + LAG_SECONDS
         with self._explained(f"the settings of topic {topic!r}"):
             while True:
-                answers = self._client.describe_configs([resource], request_timeout=CONNECT_SECONDS)
+                answers = self._client.describe_configs([resource], request_timeout=REQUEST_SECONDS)
                 try:
                     entries = answers[resource].result()
                 except KafkaException as error:
@@ -137,7 +139,7 @@ class Admin:
 
     def has_members(self, group: str) -> bool:
         """Whether the consumer group has any member now."""
-        answers = self._client.describe_consumer_groups([group], request_timeout=CONNECT_SECONDS)
+        answers = self._client.describe_consumer_groups([group], request_timeout=REQUEST_SECONDS)
         with self._explained(f"the consumer group {group!r} to be described"):
             return bool(answers[group].result().members)
 
@@ -160,7 +162,7 @@ class Admin:
         deadline = time.monotonic() + CONNECT_SECONDS
         with self._explained(f"the offsets of topic {topic!r}"):
             while True:
-                answers = self._client.list_offsets(asked, request_timeout=CONNECT_SECONDS)
+                answers = self._client.list_offsets(asked, request_timeout=REQUEST_SECONDS)
                 try:
                     return {at.partition: found.result().offset for at, found in answers.items()}
                 except KafkaException as error:
