@@ -86,6 +86,13 @@ def nothing(aggregate: Aggregate[Any]) -> Appended:
     return Appended(aggregate.id, aggregate.version, ())
 
 
+def nothing_sent(aggregate: Aggregate[Any]) -> Future[Appended]:
+    """That answer as `Repository.submit` gives it: at once."""
+    done: Future[Appended] = Future()
+    done.set_result(nothing(aggregate))
+    return done
+
+
 def check_attempts(attempts: int) -> None:
     """Refuse to try less than once.
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from eventstore._steps import check_attempts, nothing
+from eventstore._steps import check_attempts, nothing, nothing_sent
 from eventstore.aggregates import Aggregate
 from eventstore.errors import ConcurrencyError
 from eventstore.metadata import Metadata
@@ -78,9 +78,7 @@ class AsyncRepository(Generic[A]):
         """
         append = self._steps.append(aggregate, append_id, metadata)
         if append is None:
-            done: Future[Appended] = Future()
-            done.set_result(nothing(aggregate))
-            return _answer(done)
+            return _answer(nothing_sent(aggregate))
         future = await asyncio.to_thread(self._steps.send, append)
         self._steps.move_on(aggregate, append, future)
         return _answer(future)

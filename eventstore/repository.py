@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
-from eventstore._steps import Steps, check_attempts, decide, nothing
+from eventstore._steps import Steps, check_attempts, decide, nothing, nothing_sent
 from eventstore.aggregates import Aggregate
 from eventstore.errors import ConcurrencyError
 from eventstore.metadata import Metadata
@@ -93,9 +93,7 @@ class Repository(Generic[A]):
         """
         append = self.steps.append(aggregate, append_id, metadata)
         if append is None:
-            done: Future[Appended] = Future()
-            done.set_result(nothing(aggregate))
-            return done
+            return nothing_sent(aggregate)
         future = self.steps.send(append)
         self.steps.move_on(aggregate, append, future)
         return future

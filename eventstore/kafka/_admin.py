@@ -77,7 +77,7 @@ class Admin:
         answers = self._client.describe_topics(
             TopicCollection([topic]), request_timeout=REQUEST_SECONDS
         )
-        with self._explained(f"topic {topic!r} to be described"):
+        with explained(self._settings, f"topic {topic!r} to be described"):
             try:
                 found = answers[topic].result()
             except KafkaException as error:
@@ -111,7 +111,7 @@ class Admin:
         """
         new = kafka.NewTopic(topic, partitions, replicas, config=dict(config))
         answers = self._client.create_topics([new], request_timeout=REQUEST_SECONDS)
-        with self._explained(f"topic {topic!r} to be made"):
+        with explained(self._settings, f"topic {topic!r} to be made"):
             try:
                 answers[topic].result()
             except KafkaException as error:
@@ -125,7 +125,7 @@ class Admin:
         """The topic's effective settings."""
         resource = kafka.ConfigResource(kafka.ResourceType.TOPIC, topic)
         deadline = time.monotonic() + LAG_SECONDS
-        with self._explained(f"the settings of topic {topic!r}"):
+        with explained(self._settings, f"the settings of topic {topic!r}"):
             while True:
                 answers = self._client.describe_configs([resource], request_timeout=REQUEST_SECONDS)
                 try:
@@ -140,7 +140,7 @@ class Admin:
     def has_members(self, group: str) -> bool:
         """Whether the consumer group has any member now."""
         answers = self._client.describe_consumer_groups([group], request_timeout=REQUEST_SECONDS)
-        with self._explained(f"the consumer group {group!r} to be described"):
+        with explained(self._settings, f"the consumer group {group!r} to be described"):
             return bool(answers[group].result().members)
 
     def ends(self, topic: str) -> dict[int, int]:
@@ -160,7 +160,7 @@ class Admin:
         partitions = range(self._partitions[topic])
         asked = {TopicPartition(topic, partition): spec for partition in partitions}
         deadline = time.monotonic() + CONNECT_SECONDS
-        with self._explained(f"the offsets of topic {topic!r}"):
+        with explained(self._settings, f"the offsets of topic {topic!r}"):
             while True:
                 answers = self._client.list_offsets(asked, request_timeout=REQUEST_SECONDS)
                 try:
@@ -172,12 +172,14 @@ class Admin:
                     self._reached = None  # it may go by what it knew of a topic of this name
                 time.sleep(0.05)
 
-    @contextmanager
-    def _explained(self, expected: str) -> Generator[None]:
-        try:
-            yield
-        except KafkaException as error:
-            raise ConfigurationError(
-                f"expected {expected} by Kafka at {self._settings.bootstrap}; found "
-                f"{error.args[0].str()}: check that it runs and that this user may do so"
-            ) from None
+
+@contextmanager
+def explained(settings: KafkaSettings, expected: str) -> Generator[None]:
+    """Turn what the brokers refuse into a `ConfigurationError` that says what was expected."""
+    try:
+        yield
+    except KafkaException as error:
+        raise ConfigurationError(
+            f"expected {expected} by Kafka at {settings.bootstrap}; found "
+            f"{error.args[0].str()}: check that it runs and that this user may do so"
+        ) from None

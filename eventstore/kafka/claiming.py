@@ -22,7 +22,7 @@ from eventstore.errors import (
 from eventstore.kafka._trouble import LOGGER, Trouble, named
 from eventstore.kafka.lookups import Answers
 from eventstore.kafka.partition import Partition, Phase
-from eventstore.kafka.requests import Question
+from eventstore.kafka.requests import Call, Question
 from eventstore.kafka.restorer import Restored, Restorer
 from eventstore.kafka.session import Session
 from eventstore.kafka.transport import Transport
@@ -30,8 +30,6 @@ from eventstore.log import LogPosition
 
 PERMANENT: Final = (TopicError, OffsetGone, UnknownRecord)
 """Errors of a log that trying again does not mend."""
-
-Call = Callable[[], None]
 
 
 class Claiming:

@@ -25,13 +25,11 @@ from eventstore.kafka.request_format import (
     outcome_of,
     pack_request,
 )
-from eventstore.kafka.requests import AppendRequest
+from eventstore.kafka.requests import AppendRequest, Call
 from eventstore.kafka.topics import requests_topic
 
 LATE_SECONDS: Final = 1.0
 """Seconds after its deadline that a request's answer is still waited for."""
-
-Call = Callable[[], None]
 
 
 class Forwarding:

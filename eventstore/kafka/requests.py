@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from eventstore.defaults import ANSWER_SECONDS
 from eventstore.errors import UnknownOutcome
@@ -16,6 +16,9 @@ from eventstore.postgres.checkpoints import Applied, Found, LookUp, Tip
 from eventstore.store import Append, Appended, Position, expected_number
 
 T = TypeVar("T")
+
+Call: TypeAlias = Callable[[], None]
+"""What another thread hands over to the writer's, to be called there."""
 
 # Half the time of the class itself, once for each event.
 _new: Callable[[Any, Any], Position] = vars(tuple)["__new__"]

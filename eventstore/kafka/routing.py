@@ -25,7 +25,7 @@ from eventstore.kafka.ownership import Ownership, Taken
 from eventstore.kafka.partition import Partition
 from eventstore.kafka.replies import Replies
 from eventstore.kafka.request_format import Reply
-from eventstore.kafka.requests import AppendRequest
+from eventstore.kafka.requests import AppendRequest, Call
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.topics import TopicInfo, Topics
 
@@ -39,8 +39,6 @@ JOINING_SECONDS: Final = 0.5
 FLUSH_SECONDS: Final = 5.0
 """Seconds that closing waits for its last replies to be acknowledged."""
 MOVED: Final = "its partition assigned to another process"
-
-Call = Callable[[], None]
 
 
 class Routing:

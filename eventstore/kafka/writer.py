@@ -8,7 +8,6 @@ checkpoints (`Checkpointer`). So it waits for nobody: not for PostgreSQL, not fo
 import queue
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -25,7 +24,7 @@ from eventstore.kafka.claiming import Claiming
 from eventstore.kafka.lookups import Answers, LookUps
 from eventstore.kafka.messages import Encoder
 from eventstore.kafka.partition import PATIENCE_SECONDS, Partition, Phase
-from eventstore.kafka.requests import AppendRequest, Question
+from eventstore.kafka.requests import AppendRequest, Call, Question
 from eventstore.kafka.restorer import Restorer
 from eventstore.kafka.routing import Role, Routing
 from eventstore.kafka.settings import KafkaSettings
@@ -41,8 +40,6 @@ TICK_SECONDS: Final = 0.05
 """Seconds between two looks at the clock while nothing comes."""
 CLOSING_SECONDS: Final = 30.0
 """Seconds that closing waits for appends in flight."""
-
-Call = Callable[[], None]
 
 
 class Writer:

@@ -1,7 +1,5 @@
 """Asks the brokers for the facts of an examination; changes nothing."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Any, Final
 
 import confluent_kafka.admin
@@ -14,8 +12,7 @@ from confluent_kafka import (
 )
 
 from eventstore.defaults import CONNECT_SECONDS
-from eventstore.errors import ConfigurationError
-from eventstore.kafka._admin import URL_SAFE, Admin
+from eventstore.kafka._admin import URL_SAFE, Admin, explained
 from eventstore.kafka.doctor.facts import (
     Cluster,
     Member,
@@ -48,7 +45,7 @@ class Brokers:
         """The brokers and those of their settings that matter to topics."""
         brokers = tuple(sorted(self._client.list_topics(timeout=CONNECT_SECONDS).brokers))
         resources = [kafka.ConfigResource(kafka.ResourceType.BROKER, str(each)) for each in brokers]
-        with self._explained("the brokers' settings"):
+        with explained(self._settings, "the brokers' settings"):
             answers = self._client.describe_configs(resources, request_timeout=CONNECT_SECONDS)
             found = [answers[each].result() for each in resources]
         return Cluster(
@@ -59,7 +56,7 @@ class Brokers:
 
     def topic(self, topic: str, purpose: Purpose) -> TopicFacts | None:
         """The topic; None: there is none of this name."""
-        with self._explained(f"topic {topic!r} to be described"):
+        with explained(self._settings, f"topic {topic!r} to be described"):
             answers = self._client.describe_topics(
                 TopicCollection([topic]), request_timeout=CONNECT_SECONDS
             )
@@ -89,7 +86,7 @@ class Brokers:
         )
 
     def _members(self, requests: str, group: str) -> tuple[Member, ...]:
-        with self._explained(f"the consumer group {group!r} to be described"):
+        with explained(self._settings, f"the consumer group {group!r} to be described"):
             answers = self._client.describe_consumer_groups(
                 [group], request_timeout=CONNECT_SECONDS
             )
@@ -104,7 +101,7 @@ class Brokers:
     def _committed(self, requests: str, group: str, partitions: list[int]) -> dict[int, int]:
         """Partition to the committed offset; below 0 where nothing was committed."""
         asked = [TopicPartition(requests, each) for each in partitions]
-        with self._explained(f"the offsets of consumer group {group!r}"):
+        with explained(self._settings, f"the offsets of consumer group {group!r}"):
             answers = self._client.list_consumer_group_offsets(
                 [ConsumerGroupTopicPartitions(group, asked)], request_timeout=CONNECT_SECONDS
             )
@@ -115,16 +112,6 @@ class Brokers:
                 if error.args[0].code() not in NO_GROUP:
                     raise
         return {**dict.fromkeys(partitions, -1), **{at.partition: at.offset for at in found}}
-
-    @contextmanager
-    def _explained(self, expected: str) -> Generator[None]:
-        try:
-            yield
-        except KafkaException as error:
-            raise ConfigurationError(
-                f"expected {expected} by Kafka at {self._settings.bootstrap}; found "
-                f"{error.args[0].str()}: check that it runs and that this user may do so"
-            ) from None
 
 
 def _replication(part: Any) -> Replication:
