@@ -57,10 +57,19 @@ def closed_within(store: KafkaEventStore, seconds: float) -> bool:
     return not thread.is_alive()
 
 
-def waiting_for_a_lock(store: KafkaEventStore, append: Append) -> None:
+def waiting_for_a_lock(store: KafkaEventStore, append: Append, postgres: str) -> None:
     """The append's claim is acknowledged, and its checkpoint is being waited for."""
     store.submit(append)
-    time.sleep(1)
+    wait_until(lambda: somebody_waits(postgres))
+
+
+def somebody_waits(postgres: str) -> bool:
+    with address.connect(postgres) as other:
+        waiting = other.execute(
+            "SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid)"
+            " WHERE NOT granted AND datname = current_database()"
+        )
+        return waiting.fetchone() is not None
 
 
 def test_a_store_closes_while_its_checkpoint_is_locked(
@@ -71,7 +80,7 @@ def test_a_store_closes_while_its_checkpoint_is_locked(
         answer(store, deposit("alice"))
     store = opened()
     with locked(postgres):
-        waiting_for_a_lock(store, deposit("alice"))
+        waiting_for_a_lock(store, deposit("alice"), postgres)
         assert closed_within(store, 10)
 
 
@@ -100,7 +109,7 @@ def test_a_question_that_waits_behind_a_locked_partition_is_answered_in_bounded_
             answer(store, deposit(stream))
     store = opened(partitions=2)
     with locked(postgres), ThreadPoolExecutor(1) as threads:
-        waiting_for_a_lock(store, deposit(STREAMS[0]))
+        waiting_for_a_lock(store, deposit(STREAMS[0]), postgres)
         head = threads.submit(store.head, TOPIC, STREAMS[1])
         with pytest.raises(EventStoreError, match="no answer"):
             head.result(5)
@@ -118,7 +127,7 @@ def test_a_question_that_waits_when_the_store_is_closed_is_refused(
             answer(store, deposit(stream))
     store = opened(partitions=2)
     with locked(postgres), ThreadPoolExecutor(1) as threads:
-        waiting_for_a_lock(store, deposit(STREAMS[0]))
+        waiting_for_a_lock(store, deposit(STREAMS[0]), postgres)
         head = threads.submit(store.head, TOPIC, STREAMS[1])
         time.sleep(0.2)
         assert closed_within(store, 8)
@@ -136,7 +145,7 @@ def test_jobs_that_wait_when_the_store_is_closed_are_not_begun(
     store = opened(partitions=2)
     helper = cast("Any", store)._writer._claiming._thread
     with locked(postgres):
-        waiting_for_a_lock(store, deposit(STREAMS[0]))
+        waiting_for_a_lock(store, deposit(STREAMS[0]), postgres)
         store.submit(deposit(STREAMS[1]))
         assert closed_within(store, 8)
         helper.join(5)
