@@ -42,6 +42,7 @@ from tests.faults.process import ROOT, Process
 from tests.faults.task import Task, Wish
 
 TOPIC_SECONDS: Final = 20.0
+STARTING_SECONDS: Final = 60.0
 RESOLVING_SECONDS: Final = 120.0
 QUIET_SECONDS: Final = 1.0
 """Seconds that workers work on when everything was mended."""
@@ -125,8 +126,7 @@ def run(plan: Plan, cluster: Cluster, postgres: str | None, folder: Path) -> Res
         topic=Account.topic,
     )
     try:
-        for process in processes:
-            process.start()
+        _begin(processes, folder)
         nemesis.torment(plan.seconds)
         cluster.heal()
         if plan.sabotaged is None:
@@ -140,6 +140,20 @@ def run(plan: Plan, cluster: Cluster, postgres: str | None, folder: Path) -> Res
     nemesis.closed_in = [each for process in processes for each in process.closed_in]
     dump = list(log.dump(cluster.bootstrap, Account.topic, range(plan.partitions)))
     return _judge(plan, folder, dump=dump, postgres=postgres, nemesis=nemesis, failures=failures)
+
+
+def _begin(processes: Sequence[Process], folder: Path) -> None:
+    """Start all, and wait until they work: on a slow machine faults would come before that."""
+    for process in processes:
+        process.start()
+    deadline = time.monotonic() + STARTING_SECONDS
+    while time.monotonic() < deadline and all(process.alive for process in processes):
+        told = [each for each in operations(folder.glob("history-*.jsonl")) if each.succeeded]
+        at_work = {each.process.partition(".")[0] for each in told}
+        appended = any(each.kind == "append" for each in told)
+        if appended and at_work == {process.task.process for process in processes}:
+            return
+        time.sleep(0.1)
 
 
 def _make_topic(topics: Topics) -> None:
