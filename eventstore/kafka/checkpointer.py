@@ -19,8 +19,11 @@ from eventstore.postgres.checkpoints import Checkpoint
 
 LOCK_SECONDS: Final = 3.0
 """Seconds to wait for a checkpoint's row that another holds locked, before trying again."""
+FROZEN_SECONDS: Final = 2.0
+"""Seconds after which PostgreSQL ends a transaction that stands still, less than another writer
+waits for its lock: a process that was paused in the middle of a checkpoint holds nobody up."""
 FORGET_EVERY_SECONDS: Final = 3600.0
-"""Seconds between two deletions of append ids that are older than the stated period."""
+"""Seconds between two looks for append ids that are older than the stated period."""
 
 
 class Stored(enum.Enum):
@@ -44,7 +47,7 @@ class Checkpointer:
         self._report = report
         self._queue: queue.SimpleQueue[Checkpoint | None] = queue.SimpleQueue()
         self._connection: Connection[TupleRow] | None = None
-        self._forgotten_at = 0.0
+        self._forget_at = 0.0
         self._trouble = Trouble()
         self._thread = threading.Thread(target=self._run, name="foldlog checkpoints", daemon=True)
         self._thread.start()
@@ -60,7 +63,10 @@ class Checkpointer:
 
     def _run(self) -> None:
         while (checkpoint := self._queue.get()) is not None:
-            self._report(checkpoint, self._stored(checkpoint))
+            stored = self._stored(checkpoint)
+            self._report(checkpoint, stored)
+            if stored is Stored.COMMITTED and time.monotonic() >= self._forget_at:
+                self._forget()
         self._disconnect()
 
     def _stored(self, checkpoint: Checkpoint) -> Stored:
@@ -78,10 +84,10 @@ class Checkpointer:
         connection = self._opened()
         reached("before_checkpoint")
         with connection.transaction():
-            bound_locks(connection)
+            bound_waiting(connection)
             if not self._moved(connection, checkpoint):
                 return Stored.FENCED  # nothing was written
-            self._forget(connection)
+            reached("checkpoint_written")
         reached("checkpoint_stored")
         return Stored.COMMITTED
 
@@ -104,13 +110,28 @@ class Checkpointer:
         if connection is not None:
             connection.close()
 
-    def _forget(self, connection: Connection[TupleRow]) -> None:
-        if time.monotonic() - self._forgotten_at > FORGET_EVERY_SECONDS:
-            checkpoints.forget_old_appends(connection)
-            self._forgotten_at = time.monotonic()
+    def _forget(self) -> None:
+        """Delete some append ids that are too old: a few at a time, and never in a checkpoint."""
+        self._forget_at = time.monotonic() + FORGET_EVERY_SECONDS
+        try:
+            connection = self._opened()
+            with connection.transaction():
+                bound_waiting(connection)
+                if checkpoints.forget_old_appends(connection):
+                    self._forget_at = 0.0  # there may be more: after the next checkpoint
+        except Exception as error:  # noqa: BLE001 - the next time may go well
+            self._trouble.warn("append ids that are too old were not deleted", error)
+            self._disconnect()
 
 
-def bound_locks(connection: Connection[TupleRow]) -> None:
-    """Wait for a lock no longer than `LOCK_SECONDS`, until the current transaction ends."""
-    milliseconds = str(int(LOCK_SECONDS * 1_000))
-    connection.execute("SELECT set_config('lock_timeout', %s, true)", (milliseconds,))
+def bound_waiting(connection: Connection[TupleRow]) -> None:
+    """Wait for a lock for `LOCK_SECONDS`, and let others wait for `FROZEN_SECONDS`, at most.
+
+    Until the current transaction ends.
+    """
+    bounds = {
+        "lock_timeout": LOCK_SECONDS,
+        "idle_in_transaction_session_timeout": FROZEN_SECONDS,
+    }
+    for name, seconds in bounds.items():
+        connection.execute("SELECT set_config(%s, %s, true)", (name, str(int(seconds * 1_000))))

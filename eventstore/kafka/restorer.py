@@ -23,7 +23,7 @@ from eventstore.errors import (
     UnreadablePartition,
 )
 from eventstore.kafka._admin import Admin
-from eventstore.kafka.checkpointer import bound_locks
+from eventstore.kafka.checkpointer import bound_waiting
 from eventstore.kafka.header import Header, Kind
 from eventstore.kafka.heads import Heads
 from eventstore.kafka.messages import header_of
@@ -185,7 +185,7 @@ class Restorer:
         connection = self._connected(self._postgres)
         with connection.transaction():
             if create:
-                bound_locks(connection)
+                bound_waiting(connection)
                 checkpoints.create(connection, key)
             return checkpoints.read(connection, key, locked=create)
 

@@ -16,6 +16,9 @@ from eventstore.defaults import APPEND_IDS_KEPT_DAYS
 from eventstore.errors import TopicRecreated
 from eventstore.log import LOG_START, LogPosition
 
+FORGOTTEN_AT_ONCE: Final = 10_000
+"""Append ids deleted in one transaction, at most: they are in memory and locked meanwhile."""
+
 TipRow: TypeAlias = tuple[int, bytes, int, int]
 """A `Tip` as a plain tuple, which the garbage collector need not look at again."""
 AppliedRow: TypeAlias = tuple[str, int, int, int, tuple[int, ...] | None]
@@ -150,7 +153,11 @@ LEFT JOIN foldlog.appends a
      AND a.append_id = encode(q.append_id, 'hex')::uuid
 ORDER BY q.n"""
 
-_FORGET: Final = "DELETE FROM foldlog.appends WHERE at < now() - make_interval(days => %s)"
+# A few rows, and those of which nobody else is taking care.
+_FORGET: Final = """
+DELETE FROM foldlog.appends WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM foldlog.appends WHERE at < now() - make_interval(days => %s)
+    ORDER BY at LIMIT %s FOR UPDATE SKIP LOCKED))"""
 
 
 def read(connection: Connection[TupleRow], key: PartitionKey, *, locked: bool) -> LogPosition:
@@ -220,9 +227,10 @@ def look_up(connection: Connection[TupleRow], wanted: Sequence[LookUp]) -> list[
     return [found[0] if (found := _found(connection, [ask])) else None for ask in wanted]
 
 
-def forget_old_appends(connection: Connection[TupleRow]) -> None:
-    """Delete append ids older than the stated period."""
-    connection.execute(_FORGET, (APPEND_IDS_KEPT_DAYS,))
+def forget_old_appends(connection: Connection[TupleRow]) -> bool:
+    """Delete some append ids older than the stated period; whether there may be more."""
+    deleted = connection.execute(_FORGET, (APPEND_IDS_KEPT_DAYS, FORGOTTEN_AT_ONCE))
+    return deleted.rowcount == FORGOTTEN_AT_ONCE
 
 
 def _found(connection: Connection[TupleRow], wanted: Sequence[LookUp]) -> list[Found]:

@@ -28,6 +28,7 @@ POINTS: Final = (
     "after_send",
     "acknowledged",
     "before_checkpoint",
+    "checkpoint_written",
     "checkpoint_stored",
     "request_taken",
     "before_reply",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from subprocess import PIPE, Popen
+from subprocess import DEVNULL, PIPE, Popen
 from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
@@ -17,6 +17,7 @@ import pytest
 from confluent_kafka import murmur2
 
 from eventstore import Repository
+from eventstore._failpoints import VARIABLE as FAILPOINT
 from eventstore.errors import (
     AppendIdReused,
     AppendTooLarge,
@@ -193,6 +194,21 @@ def test_what_was_acknowledged_before_a_kill_is_there_and_repeating_it_adds_noth
         assert again.repeated is (uuid5(NAMESPACE_URL, f"load-{number}").bytes in before)
         assert again.version == acknowledged.get(number, again.version)
     assert len(events(kafka)) == 3 * last
+
+
+def test_a_writer_that_stands_still_within_its_checkpoint_holds_nobody_up(
+    kafka: str, postgres: str, opened: Open
+) -> None:
+    script = LOAD.format(root=str(Path(__file__).parents[3]), kafka=kafka, postgres=postgres)
+    armed = os.environ | {FAILPOINT: "checkpoint_written:stop"}
+    with Popen([sys.executable, "-c", script], stdout=DEVNULL, env=armed) as process:
+        try:
+            assert os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1])
+            store = opened()
+            for number in range(20):
+                assert not answer(store, deposit(f"account-{number}")).repeated
+        finally:
+            process.kill()
 
 
 def test_a_restarted_writer_reads_from_its_checkpoint(opened: Open) -> None:

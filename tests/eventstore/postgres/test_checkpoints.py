@@ -1,0 +1,114 @@
+"""Append ids are kept for a stated period, and then deleted, a few at a time."""
+
+import queue
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from eventstore.kafka.checkpointer import Checkpointer, Stored
+from eventstore.log import LogPosition
+from eventstore.postgres import address, checkpoints
+from eventstore.postgres.checkpoints import Checkpoint, PartitionKey
+
+KEY = PartitionKey("accounts", "an-id", 0)
+SECONDS = 60.0
+
+
+@pytest.fixture
+def db(postgres: str) -> Iterator[Connection[TupleRow]]:
+    with closing(address.connect(postgres, autocommit=True)) as connection:
+        yield connection
+
+
+def remember(db: Connection[TupleRow], days: float, ids: range) -> None:
+    """Append ids that were stored so many days ago."""
+    db.execute(
+        "INSERT INTO foldlog.appends"
+        " (topic, partition, append_id, stream, version, count, last_offset, at)"
+        " SELECT 'accounts', 0, lpad(n::text, 32, '0')::uuid, 'alice', n, 1, n,"
+        " now() - make_interval(secs => %s) FROM generate_series(%s::int, %s::int) AS n",
+        (days * 86_400, ids.start, ids.stop - 1),
+    )
+
+
+def remembered(db: Connection[TupleRow]) -> list[int]:
+    rows = db.execute("SELECT version FROM foldlog.appends ORDER BY version").fetchall()
+    return [version for (version,) in rows]
+
+
+def checkpoint(expected: int) -> Checkpoint:
+    position = LogPosition(expected + 1, 1, b"writer-1", expected + 1)
+    return Checkpoint(KEY, 1, expected, position, {}, {})
+
+
+@pytest.fixture
+def stored(postgres: str, db: Connection[TupleRow]) -> Iterator[Any]:
+    """Stores checkpoints one after the other; gives what became of each."""
+    checkpoints.create(db, KEY)
+    told: queue.SimpleQueue[Stored] = queue.SimpleQueue()
+    stores = Checkpointer(postgres, lambda _, how: told.put(how))
+
+    def store(expected: int) -> Stored:
+        stores.store(checkpoint(expected))
+        return told.get(timeout=SECONDS)
+
+    yield store
+    stores.close(SECONDS)
+
+
+def test_append_ids_are_deleted_after_seven_days_the_oldest_first_and_a_few_at_a_time(
+    db: Connection[TupleRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "FORGOTTEN_AT_ONCE", 3)
+    remember(db, 6.99, range(1, 3))
+    remember(db, 7.01, range(3, 5))
+    remember(db, 30, range(5, 8))
+    assert checkpoints.forget_old_appends(db)
+    assert remembered(db) == [1, 2, 3, 4]
+    assert not checkpoints.forget_old_appends(db)
+    assert remembered(db) == [1, 2]
+
+
+def test_two_that_delete_at_once_do_not_wait_for_each_other(
+    postgres: str, db: Connection[TupleRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "FORGOTTEN_AT_ONCE", 3)
+    remember(db, 8, range(1, 6))
+    with closing(address.connect(postgres)) as other:
+        assert checkpoints.forget_old_appends(other)
+        assert not checkpoints.forget_old_appends(db)
+        assert remembered(db) == [1, 2, 3]  # as long as the other's are not committed
+        other.commit()
+    assert remembered(db) == []
+
+
+def test_they_are_found_by_their_age_without_reading_all(db: Connection[TupleRow]) -> None:
+    remember(db, 1, range(1, 5_001))
+    db.execute("ANALYZE foldlog.appends")
+    statement: Any = checkpoints
+    plan = db.execute(b"EXPLAIN " + statement._FORGET.encode(), (7, 10)).fetchall()
+    assert any("appends_at" in line for (line,) in plan)
+
+
+def test_each_checkpoint_is_followed_by_a_deletion_until_nothing_is_left(
+    stored: Any, db: Connection[TupleRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "FORGOTTEN_AT_ONCE", 3)
+    remember(db, 8, range(1, 8))
+    assert [stored(expected) for expected in range(4)] == [Stored.COMMITTED] * 4
+    assert remembered(db) == []
+
+
+def test_a_deletion_that_fails_is_warned_of_and_costs_no_checkpoint(
+    stored: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: Connection[TupleRow]) -> bool:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(checkpoints, "forget_old_appends", fail)
+    assert [stored(expected) for expected in range(2)] == [Stored.COMMITTED] * 2
+    assert "too old were not deleted" in caplog.text
