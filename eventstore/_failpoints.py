@@ -14,6 +14,7 @@ costs one call of an empty function.
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -29,7 +30,8 @@ def _kill() -> None:
 
 
 def _stop() -> None:
-    os.kill(os.getpid(), signal.SIGSTOP)
+    """To this thread, which a signal to the process would let run on for a moment."""
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
 def _sleep(seconds: float) -> Action:
