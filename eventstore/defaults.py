@@ -32,10 +32,10 @@ REQUESTS_KEPT_SECONDS: Final = 3_600
 """Seconds that request and reply topics keep their records: far beyond any deadline."""
 
 HEADS_CACHED: Final = 200_000
-"""Heads, and as many append ids, that a writer keeps in memory per topic, divided among its
+"""Heads, and as many append ids, that a process keeps in memory per topic, divided among its
 partitions; older ones are looked up in PostgreSQL. What no checkpoint holds yet is kept beyond
-this, so without PostgreSQL everything is. A partition that is only read keeps this many by
-itself, then begins again from a checkpoint that has moved."""
+this, so without PostgreSQL everything is. A partition that is only read begins again, when it is
+full, from a checkpoint that has moved."""
 
 AGGREGATES_CACHED: Final = 10_000
 """Aggregates whose state a repository keeps in memory, the last used: some 10 MB of small ones.

@@ -31,9 +31,10 @@ EventStoreError
 │   ├── UnknownRecord           our header with an unknown layout or kind
 │   ├── UndecodableEvent        a valid event whose bytes are not what its schema says
 │   ├── SchemaNotFound          no schema of this fingerprint was ever registered
+│   ├── SchemasLost             the schemas topic does not begin with its first schema any more
 │   ├── BrokenChain             an event does not say truly where its stream's previous one is
 │   ├── OffsetGone              the log no longer holds the offset to read from
-│   └── UnreadablePartition     the broker refuses to let a partition be read
+│   └── UnreadablePartition     a partition, or what is kept of it, cannot be read
 ├── CheckpointFenced            another writer has stored a later checkpoint
 └── StoreClosed                 the store was closed, or its writer has failed
 """
@@ -364,6 +365,21 @@ class SchemaNotFound(LogError):
         )
 
 
+class SchemasLost(LogError):
+    """The schemas topic does not begin with its first schema any more.
+
+    A schema's id is where it stands: registered again, it would get another than events name.
+    """
+
+    def __init__(self, topic: str, start: int) -> None:
+        self.topic, self.start = topic, start
+        super().__init__(
+            f"expected {topic} to hold all schemas from offset 0 on; found that it begins at "
+            f"offset {start}: schemas were deleted or have expired, by which events in the log "
+            "are read; restore the topic from a backup, and see `foldlog doctor` for its settings"
+        )
+
+
 class BrokenChain(LogError):
     """A stream's events do not lead to each other; raised while a stream is read."""
 
@@ -388,13 +404,13 @@ class OffsetGone(LogError):
 
 
 class UnreadablePartition(LogError):
-    """The broker refuses to let a partition be read."""
+    """The broker refuses to let a partition be read, or PostgreSQL what is kept of it."""
 
     def __init__(self, topic: str, partition: int, why: str) -> None:
         self.topic, self.partition, self.why = topic, partition, why
         super().__init__(
             f"expected {topic}[{partition}] to be readable; found: {why}; check that the topic "
-            "exists and that this user may read it"
+            "exists, that this user may read it, and that PostgreSQL answers"
         )
 
 

@@ -20,7 +20,7 @@ from eventstore.kafka.header import HEADER, Header, unpack
 from eventstore.kafka.messages import Encoder
 from eventstore.kafka.partition import Partition, Phase
 from eventstore.kafka.requests import AppendRequest, Question
-from eventstore.kafka.restorer import Restored, Restorer
+from eventstore.kafka.restorer import FAR, STORED_AT_ONCE, Restored, Restorer
 from eventstore.kafka.rule import ReaderRule
 from eventstore.kafka.session import Session
 from eventstore.kafka.settings import KafkaSettings
@@ -226,8 +226,10 @@ class MemoryConsumer:
 class MemoryRestorer(Restorer):
     """The restorer over a log and a database in memory."""
 
-    def __init__(self, log: Log, database: Database) -> None:
-        super().__init__(SETTINGS, "memory")
+    def __init__(
+        self, log: Log, database: Database, *, far: int = FAR, at_once: int = STORED_AT_ONCE
+    ) -> None:
+        super().__init__(SETTINGS, "memory", far=far, at_once=at_once)
         self.database = database
         self.memory = MemoryConsumer(log)
 
@@ -243,6 +245,9 @@ class MemoryRestorer(Restorer):
     def _position(self, key: PartitionKey, *, create: bool = False) -> LogPosition:
         return self.database.position
 
+    def _store(self, checkpoint: Checkpoint) -> None:
+        assert self.database.store(checkpoint) is Stored.COMMITTED
+
     def _check_topic(self, key: PartitionKey, partitions: int) -> None:
         """It is always the same one."""
 
@@ -257,10 +262,18 @@ class Plain:
 class Process:
     """One process's writer of the partition; each method is a step of `Writer`."""
 
-    def __init__(self, log: Log, database: Database, *, limit: int) -> None:
+    def __init__(
+        self,
+        log: Log,
+        database: Database,
+        *,
+        limit: int,
+        far: int = FAR,
+        at_once: int = STORED_AT_ONCE,
+    ) -> None:
         self.database, self.limit = database, limit
         self.transport = MemoryTransport(log)
-        self.restorer = MemoryRestorer(log, database)
+        self.restorer = MemoryRestorer(log, database, far=far, at_once=at_once)
         self.partition = Partition(
             KEY, 1, encoder=cast("Encoder", Plain()), transport=self.transport
         )
@@ -287,13 +300,13 @@ class Process:
         if partition.phase is not Phase.IDLE or not partition.wanted:
             return
         known, partition.restored = partition.restored, None
-        restored = self.restorer.read_on(KEY, known)
         questions = partition.take_questions()
+        restored = self.restorer.read_on(KEY, known, cached=self.limit, asked=bool(questions))
         found = self.database.look_up([each.look_up for each in questions])
         for question in questions:
             question.answer(restored.heads, found)
         if not partition.waiting:
-            partition.restored = restored
+            partition.restored = restored if restored.noting else None
             return
         partition.phase = Phase.CLAIMING
         epoch, writer = restored.rule.position.epoch + 1, os.urandom(8)
@@ -328,7 +341,6 @@ class Process:
             doubted=partition.doubted,
         )
         partition.claimed(session, confirmed)
-        partition.heads.limit = self.limit
 
     def look_up(self) -> None:
         """Ask the database; the answers are used later."""

@@ -5,7 +5,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from psycopg import Connection
@@ -75,7 +74,7 @@ class Checkpointer:
         except TopicRecreated as error:
             self._trouble.warn(f"a checkpoint of {named(checkpoint.key)} was refused", error)
             return Stored.FENCED
-        except Exception as error:  # noqa: BLE001 - a lost commit is met by the next, in `_moved`
+        except Exception as error:  # noqa: BLE001 - a lost commit is met by the next one
             self._trouble.warn(f"a checkpoint of {named(checkpoint.key)} failed", error)
             self._disconnect()
             return Stored.FAILED
@@ -85,20 +84,11 @@ class Checkpointer:
         reached("before_checkpoint")
         with connection.transaction():
             bound_waiting(connection)
-            if not self._moved(connection, checkpoint):
+            if not checkpoints.store(connection, checkpoint):
                 return Stored.FENCED  # nothing was written
             reached("checkpoint_written")
         reached("checkpoint_stored")
         return Stored.COMMITTED
-
-    def _moved(self, connection: Connection[TupleRow], checkpoint: Checkpoint) -> bool:
-        """Store it where it was expected to follow, or where the row, read locked, stands."""
-        if checkpoints.write(connection, checkpoint):
-            return True
-        found = checkpoints.read(connection, checkpoint.key, locked=True)
-        if not checkpoint.may_follow(found):
-            return False
-        return checkpoints.write(connection, replace(checkpoint, expected=found.next_offset))
 
     def _opened(self) -> Connection[TupleRow]:
         if self._connection is None:

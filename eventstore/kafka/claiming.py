@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
+import psycopg
+
 from eventstore._failpoints import reached
 from eventstore.errors import (
     EventStoreError,
@@ -89,7 +91,9 @@ class Claiming:
 
         def job() -> None:
             try:
-                restored = self._restorer.read_on(partition.key, known)
+                restored = self._restorer.read_on(
+                    partition.key, known, cached=partition.cached, asked=bool(asked)
+                )
                 wanted = [each.look_up for each in asked if not each.known(restored.heads)]
                 found = self._restorer.look_up(partition.key, restored, wanted)
             except Exception as error:  # noqa: BLE001 - those who wait are told
@@ -114,11 +118,13 @@ class Claiming:
         asked: Sequence[Question[Any]],
         found: Answers,
     ) -> None:
-        partition.restored = restored
+        partition.restored = restored if restored.noting else None
         partition.phase = Phase.IDLE
         partition.answer_asked(asked, restored.heads, found)
         if partition.waiting and partition.owned:
             self._claim(partition, restored)
+        else:
+            partition.calm()
 
     def _claim(self, partition: Partition, restored: Restored) -> None:
         partition.phase = Phase.CLAIMING
@@ -212,4 +218,5 @@ def _explained(partition: Partition, error: Exception) -> EventStoreError:
     """The error as one of ours."""
     if isinstance(error, EventStoreError):
         return error
-    return UnreadablePartition(partition.key.topic, partition.key.partition, str(error))
+    why = f"PostgreSQL: {error}" if isinstance(error, psycopg.Error) else str(error)
+    return UnreadablePartition(partition.key.topic, partition.key.partition, why)

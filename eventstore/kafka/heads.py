@@ -16,15 +16,20 @@ from eventstore.postgres.checkpoints import Applied, AppliedRow, Tip, TipRow
 LOGGER: Final = logging.getLogger("eventstore.kafka")
 
 
+def share_of(partitions: int) -> int:
+    """How many heads, and how many append ids, one of so many partitions keeps in memory."""
+    return max(1, HEADS_CACHED // partitions)
+
+
 class Heads:
     """Heads and append ids of one partition, as of a prefix of its log.
 
-    ``checkpoint`` is the offset of the checkpoint beneath: 0 where there is none.
+    ``checkpoint`` is the offset of the checkpoint beneath: 0 where there is none. ``limit`` bounds
+    each of both, as soon as checkpoints allow; at least 1.
     """
 
-    def __init__(self, checkpoint: int = 0) -> None:
-        self.limit = HEADS_CACHED
-        """Bounds each of both, as soon as checkpoints allow; at least 1."""
+    def __init__(self, checkpoint: int = 0, limit: int = HEADS_CACHED) -> None:
+        self.limit = limit
         self.checkpoint = checkpoint
         self.tips: OrderedDict[str, TipRow] = OrderedDict()
         self.applied: OrderedDict[bytes, AppliedRow] = OrderedDict()

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
-from eventstore.defaults import HEADS_CACHED
 from eventstore.errors import (
     AppendIdReused,
     ConcurrencyError,
@@ -30,7 +29,7 @@ from eventstore.errors import (
 from eventstore.kafka._trouble import LOGGER, brief, named
 from eventstore.kafka.checkpointer import Stored
 from eventstore.kafka.header import NO_OFFSET
-from eventstore.kafka.heads import Heads
+from eventstore.kafka.heads import Heads, share_of
 from eventstore.kafka.messages import Encoder
 from eventstore.kafka.records import Report, records_of
 from eventstore.kafka.requests import AppendRequest, Question
@@ -143,6 +142,11 @@ class Partition:
         return self.phase is Phase.IDLE
 
     @property
+    def cached(self) -> int:
+        """How many heads, and how many append ids, it may keep in memory."""
+        return share_of(self.partitions)
+
+    @property
     def heads(self) -> Heads:
         """The heads as of the last append acknowledged whole; only while serving."""
         if self._heads is None:
@@ -154,7 +158,6 @@ class Partition:
     def claimed(self, session: Session[AppendRequest], restored: Restored) -> None:
         """The claim was accepted: serve."""
         self.session, self._heads, self.restored = session, restored.heads, None
-        self.heads.limit = max(1, HEADS_CACHED // self.partitions)
         self.claiming = self.trouble = None
         self._report = self._transport.reporter(session)
         self.phase = Phase.SERVING
@@ -167,6 +170,10 @@ class Partition:
         self.retry_at = time.monotonic() + random.uniform(longest / 2, longest)  # noqa: S311
         self.leaving = False
         self.phase = Phase.IDLE
+
+    def calm(self) -> None:
+        """Its log was read, and nothing is to be claimed: earlier losses say nothing any more."""
+        self._losses = 0
 
     def retire(self) -> None:
         """End a session of which everything is answered."""

@@ -1,20 +1,25 @@
 """Reads partitions for the writer: heads and append ids, from a checkpoint to where it must be.
 
 Only keys and headers are read; no event is decoded, and no user's code runs here.
+
+A partition that is far ahead of its checkpoint (the database was dropped, or is a backup) is read
+for its epoch alone before it is claimed. After that it is read again, and checkpoints are stored
+on the way: so memory stays bounded, and who begins again goes on from the last of them.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from psycopg import Connection
+from psycopg import Connection, OperationalError
 from psycopg.rows import TupleRow
 
 from eventstore.defaults import CONNECT_SECONDS
 from eventstore.errors import (
     CheckpointFenced,
+    EventStoreError,
     OffsetGone,
     PartitionsChanged,
     StoreClosed,
@@ -23,6 +28,7 @@ from eventstore.errors import (
     UnreadablePartition,
 )
 from eventstore.kafka._admin import Admin
+from eventstore.kafka._trouble import LOGGER, named
 from eventstore.kafka.checkpointer import bound_waiting
 from eventstore.kafka.header import Header, Kind
 from eventstore.kafka.heads import Heads
@@ -32,12 +38,19 @@ from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.tails import Tails
 from eventstore.log import LOG_START, LogPosition
 from eventstore.postgres import address, checkpoints
-from eventstore.postgres.checkpoints import Found, LookUp, PartitionKey
+from eventstore.postgres.checkpoints import Checkpoint, Found, LookUp, PartitionKey
+
+T = TypeVar("T")
 
 RECORDS: Final = 5_000
 """Records taken from the client at once."""
 NEAR: Final = 2_000
 """Records short of its end that a partition is followed, and not read in bulk."""
+FAR: Final = 200_000
+"""Records above its checkpoint from which on a partition is read for its epoch alone, if that is
+all that is wanted."""
+STORED_AT_ONCE: Final = 50_000
+"""Appends above the checkpoint after which, once the partition is claimed, the next is stored."""
 STALLED_SECONDS: Final = 30.0
 """Seconds without a record, short of the offset aimed at, before a read is given up."""
 
@@ -51,6 +64,10 @@ class Restored:
     begin: LogPosition
     """Where it was begun; the record before it is compared when it is read."""
     compared: bool
+    noting: bool = True
+    """Whether heads are noted; if not, it is read for its epoch alone."""
+    store: "Callable[[Restored], None] | None" = None
+    """Called after each append that is noted: it may store a checkpoint."""
     partitions: int | None = None
     """The topic's number of partitions by the first accepted claim that was read."""
 
@@ -58,9 +75,18 @@ class Restored:
 class Restorer:
     """Reads partitions; used by one thread at a time, with a consumer and connection of its own."""
 
-    def __init__(self, settings: KafkaSettings, postgres: str | None) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        postgres: str | None,
+        *,
+        far: int = FAR,
+        at_once: int = STORED_AT_ONCE,
+    ) -> None:
         self._settings = settings
         self._postgres = postgres
+        self._far = far
+        self._at_once = at_once
         self._admin = Admin(settings)
         self._consumer: Consumer | None = None
         self._asking: Consumer | None = None
@@ -90,8 +116,12 @@ class Restorer:
         if connection is not None:
             connection.close()
 
-    def read_on(self, key: PartitionKey, restored: Restored | None) -> Restored:
+    def read_on(
+        self, key: PartitionKey, restored: Restored | None, *, cached: int, asked: bool = True
+    ) -> Restored:
         """Read the partition to its end as it is now, from its checkpoint or from ``restored``.
+
+        ``cached`` bounds the heads, as `Heads.limit`; ``asked``: whether they are asked for.
 
         Raises:
             TopicRecreated: The checkpoint is of another topic of this name.
@@ -102,8 +132,10 @@ class Restorer:
         if restored is None or restored.heads.crowded:
             position = self._position(key)
             if restored is None or position.next_offset > restored.heads.checkpoint:
-                restored = self._begin(position)
+                restored = self._begin(position, cached)
         end = self._end(key)
+        if self._postgres is not None and not asked and end - restored.rule.next_offset > self._far:
+            restored.noting = False
         if restored.compared and 0 < end - restored.rule.next_offset <= NEAR:
             self._follow(key, restored, end)
         else:
@@ -134,13 +166,62 @@ class Restorer:
         if position.epoch > claim.epoch or position.next_offset > claim.next_offset:
             mine, found = ((each.epoch, each.next_offset) for each in (claim, position))
             raise CheckpointFenced(key.topic, key.partition, mine, found)
-        if position.next_offset < restored.heads.checkpoint:
-            restored = self._begin(position)
-            self._read(key, restored, claim.next_offset)
+        if self._must_replay(restored, position):
+            cached = restored.heads.limit
+            restored.heads = Heads()  # what it holds may be much
+            restored = self._replay(key, position, claim, cached)
             self._check_claims(key, restored, partitions)
         else:
             restored.heads.checkpointed(position.next_offset)
         return restored
+
+    def _must_replay(self, restored: Restored, position: LogPosition) -> bool:
+        """Whether it is read again: it went back, was not noted, or is more than to be kept."""
+        heads = restored.heads
+        if self._postgres is None:
+            return False
+        return (
+            not restored.noting
+            or position.next_offset < heads.checkpoint
+            or len(heads.fresh_applied) > self._at_once
+        )
+
+    def _replay(
+        self, key: PartitionKey, begin: LogPosition, claim: LogPosition, cached: int
+    ) -> Restored:
+        """Read from the checkpoint up to our claim, and store checkpoints on the way."""
+        restored = self._begin(begin, cached)
+
+        def store(at: Restored) -> None:
+            if len(at.heads.fresh_applied) < self._at_once:
+                return
+            tips, applied = at.heads.take_fresh()
+            position = at.rule.position
+            self._store(Checkpoint(key, claim.epoch, at.heads.checkpoint, position, tips, applied))
+            at.heads.checkpointed(position.next_offset)
+            told = (named(key), position.next_offset, claim.next_offset)
+            LOGGER.info("%s: a checkpoint is stored up to offset %d of %d", *told)
+
+        restored.store = store
+        self._read(key, restored, claim.next_offset)
+        restored.store = None
+        return restored
+
+    def _store(self, checkpoint: Checkpoint) -> None:
+        """Store a checkpoint on the way to our claim.
+
+        Raises:
+            UnreadablePartition: It was moved meanwhile: the partition must be read once more.
+        """
+
+        def stored(connection: Connection[TupleRow]) -> bool:
+            bound_waiting(connection)
+            return checkpoints.store(connection, checkpoint)
+
+        if not self._ask(stored):
+            key = checkpoint.key
+            why = "its checkpoint in PostgreSQL was moved by another process; it is read again"
+            raise UnreadablePartition(key.topic, key.partition, why)
 
     def look_up(
         self, key: PartitionKey, restored: Restored, wanted: Sequence[LookUp]
@@ -152,19 +233,16 @@ class Restorer:
         """
         if not wanted or self._postgres is None:
             return {}
-        connection = self._connected(self._postgres)
-        with connection.transaction():
-            rows = checkpoints.look_up(connection, wanted)
+        rows = self._ask(lambda connection: checkpoints.look_up(connection, wanted))
         for row in rows:
             if row is None or row.next_offset < restored.heads.checkpoint:
                 why = "its checkpoint in PostgreSQL went back; try again"
                 raise UnreadablePartition(key.topic, key.partition, why)
         return dict(zip(wanted, rows, strict=True))
 
-    def _begin(self, position: LogPosition) -> Restored:
-        return Restored(
-            ReaderRule(position), Heads(position.next_offset), position, not position.next_offset
-        )
+    def _begin(self, position: LogPosition, cached: int) -> Restored:
+        heads = Heads(position.next_offset, cached)
+        return Restored(ReaderRule(position), heads, position, not position.next_offset)
 
     def _check_topic(self, key: PartitionKey, partitions: int) -> None:
         described = self._admin.describe_known(key.topic)
@@ -182,17 +260,36 @@ class Restorer:
     def _position(self, key: PartitionKey, *, create: bool = False) -> LogPosition:
         if self._postgres is None:
             return LOG_START
-        connection = self._connected(self._postgres)
-        with connection.transaction():
+
+        def read(connection: Connection[TupleRow]) -> LogPosition:
             if create:
                 bound_waiting(connection)
                 checkpoints.create(connection, key)
             return checkpoints.read(connection, key, locked=create)
 
-    def _connected(self, postgres: str) -> Connection[TupleRow]:
-        if self._connection is None or self._connection.broken:
-            self._connection = address.connect(postgres)
-        return self._connection
+        return self._ask(read)
+
+    def _ask(self, question: Callable[[Connection[TupleRow]], T]) -> T:
+        """Ask PostgreSQL in a transaction; once more where the connection was cut meanwhile.
+
+        A commit whose outcome that leaves open is met by asking again: all that is asked here
+        may be asked twice.
+        """
+        idle = self._connection
+        try:
+            return self._answer(question)
+        except OperationalError:
+            if idle is None or not idle.closed:
+                raise
+            return self._answer(question)
+
+    def _answer(self, question: Callable[[Connection[TupleRow]], T]) -> T:
+        if self._postgres is None:
+            raise EventStoreError("expected PostgreSQL; found a writer that was given none")
+        if self._connection is None or self._connection.closed:
+            self._connection = address.connect(self._postgres)
+        with self._connection.transaction():
+            return question(self._connection)
 
     def _opened(self) -> Consumer:
         if self._consumer is None:
@@ -267,9 +364,17 @@ def _take(message: Message, key: PartitionKey, restored: Restored, end: int) -> 
     if header is None:
         rule.foreign(offset)
     elif append := rule.read(offset, header, (offset, message.key() or b"", header)):
-        restored.heads.note_append(append)
+        _note_append(append, restored)
     elif header.kind == Kind.CLAIM and restored.partitions is None:
         _note_claim(header, restored)
+
+
+def _note_append(append: Sequence[tuple[int, bytes, Header]], restored: Restored) -> None:
+    """Between two appends, and right after a live event, is where a checkpoint may stand."""
+    if restored.noting:
+        restored.heads.note_append(append)
+    if restored.store is not None:
+        restored.store(restored)
 
 
 def _note_claim(header: Header, restored: Restored) -> None:

@@ -12,11 +12,16 @@ import time
 from collections.abc import Iterable
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from eventstore.avro.codec import EventCodec
 from eventstore.defaults import CONNECT_SECONDS
-from eventstore.errors import ConfigurationError, SchemaNotFound
+from eventstore.errors import (
+    ConfigurationError,
+    SchemaNotFound,
+    SchemasLost,
+    UnreadablePartition,
+)
 from eventstore.kafka._admin import Admin
 from eventstore.kafka.messages import RegisteredSchema
 from eventstore.kafka.settings import KafkaSettings
@@ -86,6 +91,7 @@ class SchemaRegistry:
         Raises:
             ConfigurationError: Kafka cannot be reached, or refuses the records.
             TopicError: The schemas topic could lose schemas, or is not the one that was recorded.
+            SchemasLost, UnreadablePartition: It has lost some, or cannot be read.
         """
         with self._lock:
             self._topics.ensure(SCHEMAS_TOPIC, partitions=1)
@@ -115,6 +121,7 @@ class SchemaRegistry:
 
         Raises:
             SchemaNotFound: It is not registered, not by other processes either.
+            SchemasLost, UnreadablePartition: The schemas topic has lost some, or cannot be read.
         """
         schema = self._table.by_fingerprint(fingerprint)
         if schema is None:
@@ -172,5 +179,7 @@ class SchemaRegistry:
                 self._next_offset = offset + 1
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                 self._next_offset = max(self._next_offset, offset)
+            elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+                raise SchemasLost(SCHEMAS_TOPIC, self._admin.starts(SCHEMAS_TOPIC)[0])
             elif not error.retriable():
-                raise KafkaException(error)
+                raise UnreadablePartition(SCHEMAS_TOPIC, 0, error.str())

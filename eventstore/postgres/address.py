@@ -86,8 +86,9 @@ def reach(postgres: str) -> None:
 
 
 def _with_defaults(url: URL) -> URL:
-    seconds = {"connect_timeout": str(int(CONNECT_SECONDS))}
-    return url.set(query={**KEEPALIVES, **seconds, **url.query})
+    """Of several hosts, and of those that a name has, the primary alone: a standby may lag."""
+    own = {"connect_timeout": str(int(CONNECT_SECONDS)), "target_session_attrs": "read-write"}
+    return url.set(query={**KEEPALIVES, **own, **url.query})
 
 
 def engine(postgres: str, *, pooled: bool = True) -> Engine:

@@ -6,7 +6,7 @@ of ``heads`` and ``appends`` say what stands in it, and perhaps a little of what
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from psycopg import Connection
@@ -185,7 +185,7 @@ def create(connection: Connection[TupleRow], key: PartitionKey) -> None:
 
 
 def write(connection: Connection[TupleRow], checkpoint: Checkpoint) -> bool:
-    """Store a checkpoint in the current transaction; False: it was fenced, so roll back."""
+    """Store a checkpoint that follows the one it expects; False: that is not there."""
     key, position = checkpoint.key, checkpoint.position
     moved = connection.execute(
         _MOVE,
@@ -213,6 +213,22 @@ def write(connection: Connection[TupleRow], checkpoint: Checkpoint) -> bool:
             _APPENDS, (*where, list(checkpoint.appends), *_applied(checkpoint.appends.values()))
         )
     return True
+
+
+def store(connection: Connection[TupleRow], checkpoint: Checkpoint) -> bool:
+    """Store a checkpoint where it was expected to follow, or where the row, read locked, stands.
+
+    In the current transaction. False: it was fenced, and nothing was written.
+
+    Raises:
+        TopicRecreated: The row is of another topic of this name.
+    """
+    if write(connection, checkpoint):
+        return True
+    found = read(connection, checkpoint.key, locked=True)
+    if not checkpoint.may_follow(found):
+        return False
+    return write(connection, replace(checkpoint, expected=found.next_offset))
 
 
 def look_up(connection: Connection[TupleRow], wanted: Sequence[LookUp]) -> list[Found | None]:

@@ -97,13 +97,13 @@ def test_a_crowded_partition_is_begun_again_only_when_its_checkpoint_has_moved()
     process = written()
     log, database = process.transport.client.log, Database()
     restorer = MemoryRestorer(log, database)
-    restored = restorer.read_on(KEY, None)
+    restored = restorer.read_on(KEY, None, cached=100)
     restored.heads.limit = 1
     assert restored.heads.crowded
-    assert restorer.read_on(KEY, restored) is restored
+    assert restorer.read_on(KEY, restored, cached=100) is restored
     checkpoint(process)
     database.put_back(process.database)
-    again = restorer.read_on(KEY, restored)
+    again = restorer.read_on(KEY, restored, cached=100)
     assert again is not restored
     assert again.heads.checkpoint == database.position.next_offset == len(log.records)
 
@@ -111,7 +111,7 @@ def test_a_crowded_partition_is_begun_again_only_when_its_checkpoint_has_moved()
 def test_a_checkpoint_beyond_our_claim_says_where_it_stands() -> None:
     log, database = Log(), Database()
     restorer = MemoryRestorer(log, database)
-    restored = restorer.read_on(KEY, None)
+    restored = restorer.read_on(KEY, None, cached=100)
     claim = claimed(log, 1, partitions=1)
     database.position = LogPosition(9, 1, WRITERS[0], 4)
     with pytest.raises(CheckpointFenced, match="at offset 1 or before; found offset 9"):
@@ -121,7 +121,7 @@ def test_a_checkpoint_beyond_our_claim_says_where_it_stands() -> None:
 def test_a_checkpoint_of_a_later_epoch_says_which() -> None:
     log, database = Log(), Database()
     restorer = MemoryRestorer(log, database)
-    restored = restorer.read_on(KEY, None)
+    restored = restorer.read_on(KEY, None, cached=100)
     claim = claimed(log, 1, partitions=1)
     database.position = LogPosition(9, 2, WRITERS[1], 4)
     with pytest.raises(CheckpointFenced, match="of epoch 1 or before; found epoch 2"):
@@ -135,7 +135,7 @@ def test_a_claim_of_another_number_of_partitions_stops_the_writer() -> None:
     log = Log()
     claimed(log, 1, partitions=3)
     restorer = MemoryRestorer(log, Database())
-    restored = restorer.read_on(KEY, None)
+    restored = restorer.read_on(KEY, None, cached=100)
     claim = claimed(log, 2, partitions=4)
     with pytest.raises(PartitionsChanged, match="with 3 partitions; found 4"):
         restorer.confirm(KEY, restored, claim, partitions=4)
@@ -145,6 +145,6 @@ def test_a_dead_claim_says_nothing_about_the_partitions() -> None:
     log = Log()
     claimed(log, 2, partitions=3)
     restorer = MemoryRestorer(log, Database())
-    restored = restorer.read_on(KEY, None)
+    restored = restorer.read_on(KEY, None, cached=100)
     claim = claimed(log, 1, partitions=4)
     assert restorer.confirm(KEY, restored, claim, partitions=4) is restored

@@ -2,11 +2,14 @@
 
 import hashlib
 import threading
+from typing import Any
 
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from eventstore import Event
-from eventstore.errors import PartitionsChanged, SchemaNotFound
+from eventstore.errors import PartitionsChanged, SchemaNotFound, SchemasLost
 from eventstore.kafka.schemas import SCHEMAS_TOPIC, SchemaRegistry
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.topics import Topics
@@ -95,4 +98,16 @@ def test_a_record_that_is_no_schema_stops_nobody(kafka: str) -> None:
 def test_a_schemas_topic_with_more_than_one_partition_is_refused(kafka: str) -> None:
     Topics(KafkaSettings(kafka), "single").ensure(SCHEMAS_TOPIC, partitions=2)
     with pytest.raises(PartitionsChanged):
+        registry(kafka).register(CODECS)
+
+
+@pytest.mark.parametrize("gone", [2, -1])
+def test_schemas_that_were_deleted_are_missed_and_not_registered_anew(
+    kafka: str, gone: int
+) -> None:
+    registry(kafka).register(CODECS)
+    admin: Any = AdminClient({"bootstrap.servers": kafka})
+    where = TopicPartition(SCHEMAS_TOPIC, 0, gone)
+    admin.delete_records([where])[where].result()
+    with pytest.raises(SchemasLost, match=r"it begins at offset [23]: .*restore the topic"):
         registry(kafka).register(CODECS)

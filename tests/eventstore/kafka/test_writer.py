@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
 from typing import Any
@@ -15,6 +16,8 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 import psycopg
 import pytest
 from confluent_kafka import murmur2
+from psycopg import Connection
+from psycopg.rows import TupleRow
 
 from eventstore import Repository
 from eventstore._failpoints import VARIABLE as FAILPOINT
@@ -30,12 +33,14 @@ from eventstore.errors import (
     UnknownOutcome,
     VersionAhead,
 )
-from eventstore.kafka import partition as partitions_module
+from eventstore.kafka import heads as heads_module
 from eventstore.kafka.partition import Partition
+from eventstore.kafka.restorer import Restorer
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.store import KafkaEventStore
 from eventstore.kafka.topics import Topics
-from eventstore.postgres import address
+from eventstore.postgres import address, checkpoints
+from eventstore.postgres.checkpoints import Checkpoint
 from eventstore.store import ANY, NO_STREAM, Append, Appended
 from tests.bank import Account, MoneyDeposited
 from tests.bank_store import SECONDS, answer, deposit, error_of, open_store, partitions_of
@@ -241,10 +246,38 @@ def test_a_restart_with_an_empty_database_reads_everything_again(
     assert len(events(kafka)) == 3
 
 
+def test_a_lost_database_is_made_again_while_the_log_is_read_and_gone_on_with_after_a_failure(
+    postgres: str, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    appends = [deposit(f"account-{number % 30}", append_id=uuid4()) for number in range(600)]
+    with opened() as store:
+        first = [each.result(SECONDS) for each in [*map(store.submit, appends)]]
+    execute(postgres, "TRUNCATE foldlog.checkpoints, foldlog.heads, foldlog.appends")
+    monkeypatch.setattr(heads_module, "HEADS_CACHED", PARTITIONS)  # one for each
+    monkeypatch.setattr(Restorer.__init__, "__kwdefaults__", {"far": 50, "at_once": 20})
+    stored: dict[int, list[int]] = {}
+    store_checkpoint = checkpoints.store
+
+    def store_or_fail(connection: Connection[TupleRow], checkpoint: Checkpoint) -> bool:
+        offsets = stored.setdefault(checkpoint.key.partition, [])
+        offsets.append(checkpoint.position.next_offset)
+        if len(offsets) == 2:
+            raise OSError("the second fails")
+        return store_checkpoint(connection, checkpoint)
+
+    monkeypatch.setattr(checkpoints, "store", store_or_fail)
+    again = [each.result(SECONDS) for each in [*map(opened().submit, appends)]]
+    assert again == [replace(each, repeated=True) for each in first]
+    for offsets in stored.values():
+        assert len(offsets) > 3
+        del offsets[1]  # what failed is stored after it, in the second try
+        assert offsets == sorted(set(offsets))
+
+
 def test_a_database_that_goes_back_under_a_writer_is_noticed_and_made_good(
     kafka: str, postgres: str, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partitions_module, "HEADS_CACHED", PARTITIONS)  # one for each
+    monkeypatch.setattr(heads_module, "HEADS_CACHED", PARTITIONS)  # one for each
     store = opened()
     appends = [deposit(f"account-{number}", NO_STREAM) for number in range(60)]
     for append in appends[:30]:
@@ -310,7 +343,7 @@ def test_a_topic_made_again_under_an_open_store_is_not_written_to(kafka: str, op
 def test_what_was_forgotten_is_looked_up(
     kafka: str, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partitions_module, "HEADS_CACHED", 2 * PARTITIONS)
+    monkeypatch.setattr(heads_module, "HEADS_CACHED", 2 * PARTITIONS)
     store = opened()
     appends = [deposit(f"account-{number}", NO_STREAM) for number in range(200)]
     for future in [store.submit(append) for append in appends]:
@@ -366,7 +399,7 @@ def test_appends_go_on_without_postgres_while_memory_is_whole(
 def test_what_must_be_looked_up_waits_for_postgres_and_holds_nothing_else_up(
     postgres: str, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partitions_module, "HEADS_CACHED", PARTITIONS)
+    monkeypatch.setattr(heads_module, "HEADS_CACHED", PARTITIONS)
     store = opened()
     appends = [deposit(f"account-{number}", NO_STREAM) for number in range(60)]
     for append in appends:
@@ -389,7 +422,7 @@ def test_what_must_be_looked_up_waits_for_postgres_and_holds_nothing_else_up(
 def test_what_waits_for_postgres_for_too_long_is_answered_as_unknown(
     postgres: str, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partitions_module, "HEADS_CACHED", PARTITIONS)
+    monkeypatch.setattr(heads_module, "HEADS_CACHED", PARTITIONS)
     store = opened()
     for number in range(60):
         answer(store, deposit(f"account-{number}", NO_STREAM))
@@ -598,15 +631,30 @@ def test_a_repository_works_on_kafka(kafka: str, opened: Open) -> None:
     assert len(events(kafka)) == 5
 
 
+def cut_connections(postgres: str) -> None:
+    with address.connect(postgres, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+def test_a_connection_to_postgres_that_was_cut_costs_no_read(postgres: str, opened: Open) -> None:
+    with opened() as store:
+        answer(store, deposit("alice"))
+    reader = opened()
+    for _ in range(3):
+        head = reader.head(TOPIC, "alice")
+        assert head is not None
+        assert head.version == 1
+        cut_connections(postgres)
+
+
 def test_a_connection_to_postgres_that_is_cut_costs_no_append(postgres: str, opened: Open) -> None:
     store = opened()
     for number in range(20):
         answer(store, deposit(f"account-{number % 5}"))
-        with address.connect(postgres, autocommit=True) as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
+        cut_connections(postgres)
         time.sleep(0.1)
     wait_for_checkpoints(store)
     with psycopg.connect(postgres) as connection:

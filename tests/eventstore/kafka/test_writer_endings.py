@@ -13,7 +13,7 @@ from confluent_kafka import murmur2
 
 from eventstore.errors import EventStoreError, StoreClosed, UnknownOutcome
 from eventstore.events import Event
-from eventstore.kafka import checkpointer, partition, writer
+from eventstore.kafka import checkpointer, heads, partition, writer
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.store import KafkaEventStore
 from eventstore.postgres import address, checkpoints
@@ -198,7 +198,7 @@ def test_a_defect_in_a_helping_thread_is_told_and_does_not_end_it(
         raise RuntimeError("a defect")
 
     store = opened()
-    monkeypatch.setattr(partition, "HEADS_CACHED", 1)
+    monkeypatch.setattr(heads, "HEADS_CACHED", 1)
     monkeypatch.setattr(writer, "CHECKPOINT_SECONDS", 0.1)
     with monkeypatch.context() as broken:
         broken.setattr(checkpoints, "write", fail)

@@ -31,9 +31,14 @@ NOT_FINAL = (UnknownOutcome, VersionAhead, DeliveryFailed)
 class Writers(RuleBasedStateMachine):
     """Two processes write to one partition; each of them may fail at any step."""
 
-    @initialize(limit=st.sampled_from([1, 1, 100]))
-    def begin(self, limit: int) -> None:
+    @initialize(
+        limit=st.sampled_from([1, 1, 100]),
+        far=st.sampled_from([1, 1_000]),
+        at_once=st.sampled_from([1, 3, 1_000]),
+    )
+    def begin(self, limit: int, far: int, at_once: int) -> None:
         self.log, self.database, self.limit = Log(), Database(), limit
+        self.far, self.at_once = far, at_once
         self.backup = self.database
         self.processes = [self.process(), self.process()]
         self.by_process: list[list[AppendRequest]] = [[], []]
@@ -41,7 +46,9 @@ class Writers(RuleBasedStateMachine):
         self.heads_asked: list[tuple[Question[Tip], int]] = []
 
     def process(self) -> Process:
-        return Process(self.log, self.database, limit=self.limit)
+        return Process(
+            self.log, self.database, limit=self.limit, far=self.far, at_once=self.at_once
+        )
 
     @rule(
         who=WHO,

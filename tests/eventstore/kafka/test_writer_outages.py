@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from eventstore.errors import EventStoreError, UnknownOutcome
+from eventstore.kafka import heads as heads_module
 from eventstore.kafka import partition as partitions_module
 from eventstore.kafka import restorer, settings, writer
 from eventstore.kafka.store import KafkaEventStore
@@ -54,7 +55,7 @@ def test_a_kafka_or_postgres_that_hangs_leaves_nobody_without_an_answer(
     monkeypatch.setattr(settings, "PRODUCER", {**settings.PRODUCER, "message.timeout.ms": 2_000})
     for module in (writer, partitions_module):
         monkeypatch.setattr(module, "PATIENCE_SECONDS", 3.0)
-    monkeypatch.setattr(partitions_module, "HEADS_CACHED", 2)
+    monkeypatch.setattr(heads_module, "HEADS_CACHED", 2)
     monkeypatch.setattr(restorer, "CONNECT_SECONDS", 2.0)
     with Stack(tmp_path, fsync=False) as stack:
         migrations.upgrade(stack.postgres)

@@ -43,6 +43,14 @@ def _app(postgres: Any) -> App:
     return App(postgres=postgres, aggregates=[])
 
 
+def test_a_server_that_takes_no_writes_such_as_a_standby_is_not_used(postgres: str) -> None:
+    with address.connect(postgres, autocommit=True) as db:
+        database = db.info.dbname
+        db.execute(f'ALTER DATABASE "{database}" SET default_transaction_read_only = on'.encode())
+    with pytest.raises(ConfigurationError, match="read-only"):
+        address.reach(postgres)
+
+
 @pytest.mark.parametrize("kind", ["Engine", "AsyncEngine"])
 @pytest.mark.parametrize("taking", [address.parse, _app])
 def test_an_engine_is_refused_with_the_line_that_makes_an_address_of_it(
