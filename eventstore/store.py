@@ -21,6 +21,9 @@ E = TypeVar("E", bound=Event, covariant=True)  # noqa: PLC0105 - shown in every 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)
 INT64: Final = 2**63
+FIRST_TIME: Final = (datetime.min.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
+LAST_TIME: Final = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
+"""The times that `Recorded.at` can give back: those of the years 1 to 9999 in UTC."""
 
 
 class Position(NamedTuple):
@@ -124,9 +127,29 @@ def check_stream_id(stream: Any) -> str:
     return stream
 
 
+def check_append_id(stream: str, append_id: Any) -> None:
+    """Refuse what is not a UUID, as text that a request brought.
+
+    Raises:
+        InvalidAppend: It is of another type.
+    """
+    if not isinstance(append_id, UUID):
+        raise InvalidAppend(
+            stream,
+            f"its append id is of type {type(append_id).__name__}",
+            "give a UUID: uuid.UUID(text) of the text of one, uuid.uuid5(namespace, text) of any",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Append:
-    """All that one command adds to one stream."""
+    """All that one command adds to one stream.
+
+    Raises:
+        InvalidStreamId: ``stream`` cannot name one.
+        InvalidAppend: It has no events or another number of times, or what it expects, a time,
+            its append id or its metadata is not of a type and range that the log can hold.
+    """
 
     topic: str
     stream: str
@@ -150,17 +173,33 @@ class Append:
                 f"it has {len(self.events)} events and {len(self.times)} times",
                 "give one time for each event, or none",
             )
-        if self.times and not -INT64 <= min(self.times) <= max(self.times) < INT64:
-            raise InvalidAppend(
-                self.stream, "a time is not one of 64 bits", "give microseconds since 1970"
-            )
+        times: Sequence[Any] = self.times
+        for time in times:
+            if not isinstance(time, int) or not FIRST_TIME <= time <= LAST_TIME:
+                raise self._not_a_time(time)
         if self.metadata is not None:
             self._check_metadata(self.metadata)
-        number = expected_number(self.expected)
-        if number is not None and not 0 <= number < INT64:
-            raise InvalidAppend(
-                self.stream, f"it expects version {number}", "expect 0 or more, NO_STREAM or ANY"
-            )
+        check_append_id(self.stream, self.append_id)
+        if self.expected is not NO_STREAM and self.expected is not ANY:
+            self._check_number(self.expected)
+
+    def _not_a_time(self, time: Any) -> InvalidAppend:
+        if not isinstance(time, int):
+            found, advice = f"of type {type(time).__name__}", "ints, in microseconds since 1970"
+        else:
+            found, advice = f"{time}", "microseconds since 1970, within the years 1 to 9999"
+        return InvalidAppend(self.stream, f"a time is {found}", f"give {advice}")
+
+    def _check_number(self, expected: Any) -> None:
+        if not isinstance(expected, int) or isinstance(expected, bool):
+            found = repr(expected)
+        elif not 0 <= expected < INT64:
+            found = f"version {expected}"
+        else:
+            return
+        raise InvalidAppend(
+            self.stream, f"it expects {found}", "expect 0 or more, NO_STREAM or ANY"
+        )
 
     def _check_metadata(self, metadata: Any) -> None:
         if not isinstance(metadata, Metadata):

@@ -478,8 +478,8 @@ def test_an_append_that_cannot_be_sent_harms_no_other(kafka: str, opened: Open) 
     assert error_of(other) is not None
     with pytest.raises(InvalidAppend):
         Append(TOPIC, "alice", [MoneyDeposited(amount=1)], ANY, times=(2**63,))
-    with pytest.raises(AttributeError):
-        store.submit(Append(TOPIC, "alice", [MoneyDeposited(amount=1)], ANY, append_id=None))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InvalidAppend):
+        Append(TOPIC, "alice", [MoneyDeposited(amount=1)], ANY, append_id=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert sum(claims(each) for each in dump(kafka, TOPIC, PARTITIONS).values()) == 1
 
 
