@@ -371,10 +371,10 @@ class Partition:
             raise EventStoreError(f"{self.key} is not served")
         try:
             encoded = request.encoded(self._encoder)
+            records = records_of(encoded, session=session, version=version, previous=previous)
         except Exception as error:  # noqa: BLE001 - an event's fault is its append's alone
             request.refuse(error)
             return
-        records = records_of(encoded, session=session, version=version, previous=previous)
         count = len(records)
         last_sequence = session.next_sequence + count - 1
         sent = Sent(request, version + count, count, last_sequence)

@@ -1,6 +1,8 @@
 """Each rule of the writer by an example in memory, with the one step that it is there for."""
 
+import struct
 from collections.abc import Sequence
+from dataclasses import replace
 
 from confluent_kafka import KafkaError
 
@@ -95,6 +97,17 @@ def test_an_id_in_flight_for_another_stream_is_refused_when_that_is_known() -> N
     process.drain()
     assert mine.future.result(0).version == 1
     assert isinstance(other.future.exception(0), AppendIdReused)
+
+
+def test_an_append_whose_records_cannot_be_made_is_refused_alone() -> None:
+    process = Process(Log(), Database(), limit=100)
+    times = [0]
+    changed = replace(deposit("a", 1), times=times)
+    times[0] = 2**63  # the list is still its caller's
+    before, broken, after = serving(process, deposit("a", NO_STREAM), changed, deposit("a", 1))
+    process.drain()
+    assert (before.future.result(0).version, after.future.result(0).version) == (1, 2)
+    assert isinstance(broken.future.exception(0), struct.error)
 
 
 # Checkpoints, and what may be forgotten
