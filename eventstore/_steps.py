@@ -14,7 +14,14 @@ from eventstore._loading import Loader
 from eventstore.aggregates import Aggregate
 from eventstore.metadata import Metadata, carried
 from eventstore.state_port import States
-from eventstore.store import NO_STREAM, Append, Appended, EventStore, stream_id
+from eventstore.store import (
+    NO_STREAM,
+    Append,
+    Appended,
+    EventStore,
+    check_append_id,
+    stream_id,
+)
 
 A = TypeVar("A", bound=Aggregate[Any])
 
@@ -39,15 +46,22 @@ class Steps(Generic[A]):
         The id is asked for after the load: a state that holds the events of an earlier call is
         never decided on again, also if they came into the log this moment.
         """
+        _check_given(stream_id(id), append_id)
         aggregate = self._loader.load(stream_id(id))
         if append_id is None:
             return aggregate
         return self._store.applied(self._topic, aggregate.id, append_id) or aggregate
 
+    def load_to_edit(self, id: str | UUID, append_id: UUID | None) -> A:  # noqa: A002
+        """The aggregate, unless it could not be saved under ``append_id``; blocks."""
+        _check_given(stream_id(id), append_id)
+        return self._loader.load(stream_id(id))
+
     def append(
         self, aggregate: A, append_id: UUID | None, metadata: Metadata | None
     ) -> Append | None:
         """What is pending as an append, on the version it was decided on; None: nothing is."""
+        _check_given(aggregate.id, append_id)
         events = aggregate.pending
         if not events:
             return None
@@ -57,7 +71,7 @@ class Steps(Generic[A]):
             events=events,
             expected=aggregate.version or NO_STREAM,
             times=aggregate.pending_times,
-            append_id=append_id or uuid4(),
+            append_id=uuid4() if append_id is None else append_id,
             first_try=append_id is None,
             metadata=carried() if metadata is None else metadata,
         )
@@ -79,6 +93,11 @@ class Steps(Generic[A]):
         """Take what was sent for appended, before it is known."""
         aggregate.advance(len(append.events))
         future.add_done_callback(lambda done: self._loader.submitted(append, done))
+
+
+def _check_given(stream: str, append_id: UUID | None) -> None:
+    if append_id is not None:
+        check_append_id(stream, append_id)
 
 
 def nothing(aggregate: Aggregate[Any]) -> Appended:

@@ -92,7 +92,7 @@ class AsyncRepository(Generic[A]):
         metadata: Metadata | None = None,
     ) -> AsyncGenerator[A, None]:
         """Load an aggregate, and save it when the block ends; see `Repository.edit`."""
-        aggregate = await self.get(id)
+        aggregate = await asyncio.to_thread(self._steps.load_to_edit, id, append_id)
         yield aggregate
         await self.save(aggregate, append_id=append_id, metadata=metadata)
 

@@ -29,6 +29,7 @@ class Repository(Generic[A]):
     ``states``, those of long streams are in PostgreSQL too.
 
     Errors of an append, wherever one is made:
+        InvalidAppend: It cannot be made as it is asked for: its append id is text, say.
         ConcurrencyError: The stream has moved on; final.
         AppendTooLarge, EncodingError: It can never be appended; final.
         UnknownOutcome, VersionAhead: Not known; the error's ``append_id``, repeated, tells.
@@ -111,7 +112,7 @@ class Repository(Generic[A]):
         It is one attempt: `ConcurrencyError` leaves the block, and repeating is the caller's,
         or `execute`'s. Raises as `get` and `save` do.
         """
-        aggregate = self.get(id)
+        aggregate = self.steps.load_to_edit(id, append_id)
         yield aggregate
         self.save(aggregate, append_id=append_id, metadata=metadata)
 

@@ -17,6 +17,7 @@ from eventstore import (
     ConcurrencyError,
     Event,
     Head,
+    InvalidAppend,
     MemoryEventStore,
     Metadata,
     Recorded,
@@ -240,6 +241,24 @@ def test_an_answer_that_comes_after_the_loop_has_ended_troubles_nobody(store: Sl
     asyncio.run(abandoned())
     store.answer()
     assert store.store.head(Account.topic, "alice") is not None
+
+
+@awaited
+async def test_an_append_id_that_is_text_is_refused_before_anything_is_decided(
+    accounts: AsyncRepository[Account],
+) -> None:
+    text: Any = str(uuid4())
+    told = "its append id is of type str; give a UUID"
+    alice, decided = await accounts.get("alice"), list[Account]()
+    for awaits in (accounts.save, accounts.submit):
+        with pytest.raises(InvalidAppend, match=told):
+            await awaits(alice, append_id=text)
+    with pytest.raises(InvalidAppend, match=told):
+        await accounts.execute("alice", decided.append, append_id=text)
+    with pytest.raises(InvalidAppend, match=told):
+        async with accounts.edit("alice", append_id=text) as alice:
+            decided.append(alice)
+    assert decided == []
 
 
 @awaited

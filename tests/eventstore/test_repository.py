@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from concurrent.futures import Future
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -14,6 +15,7 @@ from eventstore import (
     EncodingError,
     Event,
     Head,
+    InvalidAppend,
     InvalidStreamId,
     MemoryEventStore,
     Metadata,
@@ -385,6 +387,29 @@ def test_every_append_names_the_version_that_it_was_decided_on(store: LosingAnsw
     alice.deposit(1)
     accounts.submit(alice, append_id=uuid4())
     assert [each.expected for each in appends] == [NO_STREAM, 1, 2, 3]
+
+
+def test_an_append_id_that_is_text_is_refused_before_anything_is_decided(
+    accounts: Repository[Account],
+) -> None:
+    text: Any = str(uuid4())
+    told = r"its append id is of type str; give a UUID: uuid\.UUID\(text\)"
+    alice, decided = accounts.get("alice"), list[Account]()
+    for nothing_pending in (True, False):
+        with pytest.raises(InvalidAppend, match=told):
+            accounts.save(alice, append_id=text)
+        with pytest.raises(InvalidAppend, match=told):
+            accounts.submit(alice, append_id=text)
+        if nothing_pending:
+            alice.deposit(1)
+    with pytest.raises(InvalidAppend, match=told):
+        accounts.execute("alice", decided.append, append_id=text, attempts=2)
+    with pytest.raises(InvalidAppend, match=told), accounts.edit("alice", append_id=text) as alice:
+        decided.append(alice)
+    with pytest.raises(InvalidAppend, match="of type str"):
+        accounts.execute("alice", decided.append, append_id="")  # type: ignore[arg-type]
+    assert decided == []
+    assert accounts.get("alice").version == 2
 
 
 def test_a_command_that_would_have_to_be_awaited_is_refused(accounts: Repository[Account]) -> None:
