@@ -21,7 +21,14 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from eventstore.errors import DefinitionError, InvalidAppend
 from eventstore.events import Event, check_names
-from eventstore.store import EPOCH, MICROSECOND, Recorded, stream_id
+from eventstore.store import (
+    EPOCH,
+    FIRST_TIME,
+    LAST_TIME,
+    MICROSECOND,
+    Recorded,
+    stream_id,
+)
 
 E = TypeVar("E", bound=Event)
 A = TypeVar("A", bound="Aggregate[Any]")
@@ -134,7 +141,8 @@ class Aggregate(ABC, Generic[E]):
         or dict that it changed in place stays changed).
 
         Raises:
-            InvalidAppend: The event is not of this aggregate's union, or ``at`` has no zone.
+            InvalidAppend: The event is not of this aggregate's union, or ``at`` is not a datetime
+                with a zone, or not one of the years 1 to 9999 in UTC.
         """
         if type(event) not in self.event_types:
             raise InvalidAppend(
@@ -200,10 +208,17 @@ class Aggregate(ABC, Generic[E]):
             )
         object.__setattr__(self, name, value)
 
-    def _micros(self, at: datetime) -> int:
+    def _micros(self, at: Any) -> int:
+        if not isinstance(at, datetime):
+            found = f"its time is of type {type(at).__name__}"
+            raise InvalidAppend(self._id, found, "give an aware datetime")
         if at.utcoffset() is None:
             raise InvalidAppend(self._id, "its time has no time zone", "give an aware datetime")
-        return (at - EPOCH) // MICROSECOND
+        micros = (at - EPOCH) // MICROSECOND
+        if not FIRST_TIME <= micros <= LAST_TIME:
+            found = f"its time, {at.isoformat()}, is before the year 1 or after 9999 in UTC"
+            raise InvalidAppend(self._id, found, "give one that a datetime in UTC can hold")
+        return micros
 
 
 def fold(aggregate: Aggregate[Any], history: Iterable[Recorded[Any]]) -> None:

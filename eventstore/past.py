@@ -15,13 +15,28 @@ def check(version: int | None, at: datetime | None) -> None:
 
     Raises:
         ValueError: Both are given, the version is below 1, or the time has no time zone.
+        TypeError: The version is not an int, or the time not a datetime.
     """
+    _check_types(version, at)
     if version is not None and at is not None:
         raise ValueError("expected a version or a time; found both: give one of them")
     if version is not None and version < 1:
         raise ValueError(f"expected a version of 1 or more; found {version}")
     if at is not None and at.utcoffset() is None:
         raise ValueError(f"expected a time with a time zone; found {at.isoformat()}: add one")
+
+
+def _check_types(version: Any, at: Any) -> None:
+    if version is not None and (not isinstance(version, int) or isinstance(version, bool)):
+        raise TypeError(
+            f"expected a version as an int; found {type(version).__name__} {version!r}: "
+            "count the events from 1"
+        )
+    if at is not None and not isinstance(at, datetime):
+        raise TypeError(
+            f"expected an aware datetime; found {type(at).__name__} {at!r}: make one of it, as by "
+            "datetime.fromisoformat, with a time zone"
+        )
 
 
 def prefix(

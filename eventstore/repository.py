@@ -63,6 +63,7 @@ class Repository(Generic[A]):
             StreamNotFound: No event was ever appended to it.
             PastNotFound: It has not come to ``version``, or had no event by ``at``.
             ValueError: ``at`` has no time zone, ``version`` is below 1, or both are given.
+            TypeError: ``at`` is not a datetime, or ``version`` not an int.
         """
         return self.steps.get(id, version, at)
 

@@ -1,7 +1,7 @@
 import copy
 import pickle
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from types import new_class
 from typing import Any, ClassVar, Literal
 
@@ -120,6 +120,29 @@ def test_a_time_without_a_zone_is_refused() -> None:
         account.record(AccountOpened(owner="Alice"), at=datetime(2013, 1, 1))  # noqa: DTZ001
     assert account.pending == ()
     assert account.owner == ""
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        datetime.max.replace(tzinfo=timezone(timedelta(hours=-14))),
+        datetime.min.replace(tzinfo=timezone(timedelta(hours=14))),
+    ],
+)
+def test_a_time_that_utc_cannot_hold_is_refused(at: datetime) -> None:
+    account = Account("alice")
+    with pytest.raises(InvalidAppend, match="before the year 1 or after 9999 in UTC; give one"):
+        account.record(MoneyDeposited(amount=1), at=at)
+    assert (account.pending, account.balance) == ((), 0)
+    account.record(MoneyDeposited(amount=1), at=at.replace(tzinfo=UTC))
+
+
+@pytest.mark.parametrize("at", ["2020-01-01", date(2020, 1, 1), 1_577_836_800_000_000])
+def test_a_time_that_is_no_datetime_is_refused(at: Any) -> None:
+    account = Account("alice")
+    with pytest.raises(InvalidAppend, match=r"its time is of type \w+; give an aware datetime"):
+        account.record(MoneyDeposited(amount=1), at=at)
+    assert (account.pending, account.balance) == ((), 0)
 
 
 def test_an_event_of_another_aggregate_is_refused() -> None:

@@ -1,5 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -268,6 +269,23 @@ def test_what_names_no_moment_is_refused(past: Repository[Account]) -> None:
         past.get("alice", version=0)
     with pytest.raises(ValueError, match="with a time zone; found 2026-01-31T12:00:00: add one"):
         past.get("alice", at=NOON.replace(tzinfo=None))
+
+
+@pytest.mark.parametrize("at", ["2026-01-31", NOON.date(), 1_769_860_800_000_000])
+def test_a_time_that_is_no_datetime_is_refused(past: Repository[Account], at: Any) -> None:
+    with pytest.raises(TypeError, match=r"expected an aware datetime; found \w+ .*(2026|17698608)"):
+        past.get("alice", at=at)
+
+
+@pytest.mark.parametrize("version", ["1", 1.0, True])
+def test_a_version_that_is_no_number_is_refused(past: Repository[Account], version: Any) -> None:
+    with pytest.raises(TypeError, match=r"expected a version as an int; found \w+ .*(1|True)"):
+        past.get("alice", version=version)
+
+
+def test_a_time_at_the_end_of_all_zones_gives_the_present(past: Repository[Account]) -> None:
+    end = datetime.max.replace(tzinfo=timezone(-14 * HOUR))
+    assert past.get("alice", at=end).version == 4
 
 
 def test_nothing_is_appended_to_a_past(past: Repository[Account]) -> None:
