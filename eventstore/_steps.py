@@ -4,7 +4,6 @@ Both fronts take them, `Repository` and `AsyncRepository`: they differ in how th
 """
 
 import inspect
-from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -122,17 +121,21 @@ def check_attempts(attempts: int) -> None:
         raise ValueError(f"expected at least 1 attempt; found {attempts}")
 
 
-def decide(command: Callable[[A], object], aggregate: A) -> object:
-    """Call the command, which must not have to be awaited; gives what it returns.
+def check_decided(result: object) -> None:
+    """Refuse what a command gave if it was only begun: nothing of it has been done.
 
     Raises:
-        TypeError: It must.
+        TypeError: It is a coroutine, a generator or an async generator.
     """
-    result = command(aggregate)
     if inspect.iscoroutine(result):
         result.close()
         raise TypeError(
             f"expected a command that decides at once; found the coroutine {result.__qualname__}: "
             "use a plain function, or AsyncRepository, which awaits it"
         )
-    return result
+    if inspect.isgenerator(result) or inspect.isasyncgen(result):
+        kind = "generator" if inspect.isgenerator(result) else "async generator"
+        raise TypeError(
+            f"expected a command that decides when it is called; found the {kind} "
+            f"{result.__qualname__}: use a function with no yield"
+        )

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from eventstore._steps import check_attempts, nothing, nothing_sent
+from eventstore._steps import check_attempts, check_decided, nothing, nothing_sent
 from eventstore.aggregates import Aggregate
 from eventstore.errors import ConcurrencyError
 from eventstore.metadata import Metadata
@@ -127,7 +127,8 @@ class AsyncRepository(Generic[A]):
             return found
         result = command(found)
         if inspect.isawaitable(result):
-            await result
+            result = await result
+        check_decided(result)
         return await self.save(found, append_id=append_id, metadata=metadata)
 
 

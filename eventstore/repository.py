@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
-from eventstore._steps import Steps, check_attempts, decide, nothing, nothing_sent
+from eventstore._steps import Steps, check_attempts, check_decided, nothing, nothing_sent
 from eventstore.aggregates import Aggregate
 from eventstore.errors import ConcurrencyError
 from eventstore.metadata import Metadata
@@ -150,5 +150,5 @@ class Repository(Generic[A]):
         found = self.steps.load(id_, append_id)
         if isinstance(found, Appended):
             return found
-        decide(command, found)
+        check_decided(command(found))
         return self.save(found, append_id=append_id, metadata=metadata)

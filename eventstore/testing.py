@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, Self, TypeAlias, TypeVar
 from uuid import UUID
 
-from eventstore._steps import decide
+from eventstore._steps import check_decided
 from eventstore.aggregates import Aggregate, copied, field_types
 from eventstore.events import Event
 
@@ -58,16 +58,19 @@ class Given(Generic[A]):
             AssertionError: The command changed the state by other means than recorded events, or
                 `apply` does not depend on the state and the event alone. The log would give
                 another state back.
-            TypeError: It is a coroutine function.
+            TypeError: It is not a function, or a coroutine function or a generator function.
         """
         __tracebackhide__ = True
+        if not callable(command):
+            raise TypeError(f"expected a command; found {command!r}: give a function")
         made: object = None
         error = None
         aggregate = copied(self._aggregate)
         try:
-            made = decide(command, aggregate)
+            made = command(aggregate)
         except Exception as raised:  # noqa: BLE001 - what a command refuses with is the outcome
             error = raised
+        check_decided(made)
         before = self._aggregate
         if made is not aggregate and isinstance(made, type(aggregate)):
             aggregate, before = made, type(made)(made.id)

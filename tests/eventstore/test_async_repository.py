@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from functools import wraps
 from typing import Any, ParamSpec
@@ -259,6 +259,21 @@ async def test_an_append_id_that_is_text_is_refused_before_anything_is_decided(
         async with accounts.edit("alice", append_id=text) as alice:
             decided.append(alice)
     assert decided == []
+
+
+@awaited
+async def test_a_command_that_is_a_generator_is_refused(accounts: AsyncRepository[Account]) -> None:
+    def deposits(alice: Account) -> Iterator[None]:
+        alice.deposit(1)
+        yield
+
+    async def awaited(alice: Account) -> AsyncIterator[None]:
+        alice.deposit(1)
+        yield
+
+    for command in (deposits, awaited):
+        with pytest.raises(TypeError, match=rf"generator \S*{command.__name__}: .* no yield"):
+            await accounts.execute("alice", command)
 
 
 @awaited

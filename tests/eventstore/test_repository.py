@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
 from typing import Any
 from uuid import UUID, uuid4
@@ -418,6 +418,22 @@ def test_a_command_that_would_have_to_be_awaited_is_refused(accounts: Repository
 
     with pytest.raises(TypeError, match="AsyncRepository, which awaits it"):
         accounts.execute("alice", deposit)
+
+
+def test_a_command_that_is_a_generator_is_refused(accounts: Repository[Account]) -> None:
+    def deposits(alice: Account) -> Iterator[None]:
+        alice.deposit(1)
+        yield
+
+    async def awaited(alice: Account) -> AsyncIterator[None]:
+        alice.deposit(1)
+        yield
+
+    for command, kind in ((deposits, "generator"), (awaited, "async generator")):
+        with pytest.raises(
+            TypeError, match=rf"found the {kind} \S*{command.__name__}: .* no yield"
+        ):
+            accounts.execute("alice", command)
 
 
 def test_a_uuid_is_as_good_an_id_as_its_text(store: LosingAnswers) -> None:

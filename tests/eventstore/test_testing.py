@@ -2,7 +2,7 @@
 
 import itertools
 import unittest
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Self
 
 import pytest
@@ -225,11 +225,23 @@ def test_what_makes_no_sense_is_refused() -> None:
         outcome.then_state(amount=1)
 
 
-def test_a_command_that_would_have_to_be_awaited_refuses() -> None:
+def test_a_command_that_does_not_decide_at_once_is_refused_and_is_no_outcome() -> None:
     async def deposit(account: Account) -> None:
         account.deposit(1)
 
-    given(Account, OPENED).when(deposit).then(TypeError)
+    def deposits(account: Account) -> Iterator[None]:
+        account.deposit(1)
+        yield
+
+    with pytest.raises(TypeError, match="found the coroutine"):
+        given(Account, OPENED).when(deposit)
+    with pytest.raises(TypeError, match="found the generator"):
+        given(Account, OPENED).when(deposits)
+
+
+def test_what_cannot_be_called_is_refused_and_is_no_outcome() -> None:
+    with pytest.raises(TypeError, match="expected a command; found None: give a function"):
+        given(Account, OPENED).when(None)  # type: ignore[arg-type]
 
 
 def test_it_serves_unittest_too() -> None:
