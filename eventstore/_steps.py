@@ -30,6 +30,7 @@ class Steps(Generic[A]):
 
     def __init__(self, store: EventStore, aggregate_type: type[A], states: States | None) -> None:
         self._store = store
+        self._type = aggregate_type
         self._topic = aggregate_type.topic
         self._loader = Loader(store, aggregate_type, states)
 
@@ -60,6 +61,7 @@ class Steps(Generic[A]):
         self, aggregate: A, append_id: UUID | None, metadata: Metadata | None
     ) -> Append | None:
         """What is pending as an append, on the version it was decided on; None: nothing is."""
+        self._check_type(aggregate)
         _check_given(aggregate.id, append_id)
         events = aggregate.pending
         if not events:
@@ -73,6 +75,18 @@ class Steps(Generic[A]):
             append_id=uuid4() if append_id is None else append_id,
             first_try=append_id is None,
             metadata=carried() if metadata is None else metadata,
+        )
+
+    def _check_type(self, aggregate: Any) -> None:
+        """An aggregate of another topic would be appended there, and never be found here."""
+        if isinstance(aggregate, self._type) and aggregate.topic == self._topic:
+            return
+        name = type(aggregate).__name__
+        is_one = isinstance(aggregate, Aggregate)
+        found = f"{name}, topic {aggregate.topic!r}" if is_one else f"a value of type {name}"
+        raise TypeError(
+            f"expected an aggregate of {self._type.__name__}, topic {self._topic!r}; found "
+            f"{found}: save each by a repository of its own type"
         )
 
     def send(self, append: Append) -> Future[Appended]:

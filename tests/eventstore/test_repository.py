@@ -7,6 +7,7 @@ import pytest
 
 from eventstore import (
     NO_STREAM,
+    Aggregate,
     Append,
     Appended,
     AppendIdReused,
@@ -387,6 +388,36 @@ def test_every_append_names_the_version_that_it_was_decided_on(store: LosingAnsw
     alice.deposit(1)
     accounts.submit(alice, append_id=uuid4())
     assert [each.expected for each in appends] == [NO_STREAM, 1, 2, 3]
+
+
+class Purse(Aggregate[MoneyDeposited], topic="purses"):
+    """Another aggregate, with an event of the account's."""
+
+    def apply(self, event: MoneyDeposited) -> None:
+        """Keep nothing."""
+
+
+class Savings(Account, topic="savings"):
+    """An account of another topic."""
+
+
+@pytest.mark.parametrize("other", [Savings, Purse])
+def test_an_aggregate_of_another_type_is_refused(
+    store: LosingAnswers, accounts: Repository[Account], other: Any
+) -> None:
+    told = f"expected an aggregate of Account, topic 'accounts'; found {other.__name__}, topic "
+    stranger = other("alice")
+    for nothing_pending in (True, False):
+        with pytest.raises(TypeError, match=told):
+            accounts.save(stranger)
+        with pytest.raises(TypeError, match=told):
+            accounts.submit(stranger)
+        if nothing_pending:
+            stranger.record(MoneyDeposited(amount=1))
+    assert (stranger.version, len(stranger.pending)) == (0, 1)
+    assert store.head(other.topic, "alice") is None
+    with pytest.raises(TypeError, match="found a value of type str"):
+        accounts.save("alice")  # type: ignore[arg-type]
 
 
 def test_an_append_id_that_is_text_is_refused_before_anything_is_decided(
