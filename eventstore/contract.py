@@ -9,17 +9,19 @@ Give it a store in a module of pytest's, and it checks all that `Repository` rel
     class TestMyStore(EventStoreContract):
         @pytest.fixture
         def store(self):
-            with MyStore(topics={self.topic: self.event_types}) as store:
+            topics = {topic: self.event_types for topic in (self.topic, self.other_topic)}
+            with MyStore(topics=topics) as store:
                 yield store
 
-``topic`` and ``event_types`` are what the tests append; a store that takes any event needs
-neither. The tests use streams of their own, so one store can serve them all. pytest must be
-installed.
+``event_types`` are what the tests append, to ``topic`` and ``other_topic``; a store that takes
+any event needs none of these. The tests use streams of their own, so one store can serve them
+all. pytest must be installed.
 """
 
 import enum
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import ClassVar, Final, TypeVar
 from uuid import UUID, uuid4
@@ -27,7 +29,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from eventstore.aggregates import Aggregate
-from eventstore.errors import AppendTooLarge, ConcurrencyError, EncodingError, VersionAhead
+from eventstore.errors import (
+    AppendIdReused,
+    AppendTooLarge,
+    ConcurrencyError,
+    EncodingError,
+    VersionAhead,
+)
 from eventstore.events import Event
 from eventstore.metadata import Metadata, carrying
 from eventstore.repository import Repository
@@ -95,6 +103,8 @@ class EventStoreContract:
 
     topic: ClassVar[str] = Till.topic
     """The topic that the tests append to."""
+    other_topic: ClassVar[str] = "contract.other"
+    """Another topic, for the tests of what must not mix."""
     event_types: ClassVar[tuple[type[Event], ...]] = Till.event_types
     """The event classes that they append."""
 
@@ -174,6 +184,21 @@ class EventStoreContract:
             read = list(store.read(self.topic, name))
             assert [one.event for one in read] == [Deposited(amount=turn) for turn in range(3)]
             assert {one.stream for one in read} == {name}
+
+    def test_topics_do_not_mix(self, store: EventStore, stream: str) -> None:
+        append = _append(stream, _deposits(2), NO_STREAM)
+        _decided(store, append)
+        assert store.head(self.other_topic, stream) is None
+        assert list(store.read(self.other_topic, stream)) == []
+        assert store.applied(self.other_topic, stream, append.append_id) is None
+        other = replace(append, topic=self.other_topic, events=_deposits(1), append_id=uuid4())
+        answer = _decided(store, other)
+        assert (answer.version, answer.positions[0].topic) == (1, self.other_topic)
+        for one, version in ((append, 2), (other, 1)):
+            head = store.head(one.topic, stream)
+            assert head is not None
+            assert (head.version, head.append_id) == (version, one.append_id)
+            assert len(list(store.read(one.topic, stream))) == version
 
     def test_a_stream_id_may_be_any_text_of_255_bytes(self, store: EventStore, stream: str) -> None:
         room = 255 - len(stream.encode()) - len("🏦".encode())
@@ -269,6 +294,18 @@ class EventStoreContract:
         assert (applied.stream, applied.version) == (stream, 2)
         assert applied.positions == first.positions
         assert store.applied(self.topic, stream, uuid4()) is None
+
+    def test_an_append_id_belongs_to_one_stream(self, store: EventStore, stream: str) -> None:
+        append = _append(stream, _deposits(1), NO_STREAM)
+        place = _decided(store, append).positions[0]
+        other = _stream_beside(store, place)
+        assert store.applied(self.topic, other, append.append_id) is None
+        with pytest.raises(AppendIdReused) as caught:
+            _decided(store, replace(append, stream=other, expected=1))
+        error = caught.value
+        assert (error.stream, error.append_id) == (other, append.append_id)
+        assert error.applied_to == stream
+        assert _versions(store, other) == [1]
 
     def test_a_command_is_executed_once_under_one_append_id(
         self, store: EventStore, stream: str
@@ -390,6 +427,22 @@ class EventStoreContract:
             _decided(store, _append(stream, events, NO_STREAM))
         assert _versions(store, stream) == []
 
+    # Answers
+
+    def test_what_is_refused_is_told_by_the_future(self, store: EventStore, stream: str) -> None:
+        first = _append(stream, _deposits(2), NO_STREAM)
+        other = _stream_beside(store, _decided(store, first).positions[0])
+        refused = {
+            ConcurrencyError: _append(stream, _deposits(1), 1),
+            VersionAhead: _append(stream, _deposits(1), 3),
+            AppendIdReused: replace(first, stream=other, expected=ANY),
+            AppendTooLarge: _append(stream, _deposits(1_001), 2),
+            EncodingError: _append(stream, [Deposited(amount=2**63)], 2),
+        }
+        for error, append in refused.items():
+            future = store.submit(append)  # raises nothing itself
+            assert isinstance(future.exception(SECONDS), error)
+
     # Many at once
 
     def test_appends_may_follow_without_waiting(self, store: EventStore, stream: str) -> None:
@@ -458,6 +511,14 @@ def _append(
 ) -> Append:
     once = append_id or uuid4()
     return Append(Till.topic, stream, events, expected, times, once, metadata=metadata)
+
+
+def _stream_beside(store: EventStore, place: Position) -> str:
+    """Another stream, of one event, in the same partition: there an append id is looked for."""
+    while True:
+        append = _append(f"till-{uuid4()}", _deposits(1), NO_STREAM)
+        if _decided(store, append).positions[0].partition == place.partition:
+            return append.stream
 
 
 def _decided(store: EventStore, append: Append) -> Appended:

@@ -246,8 +246,10 @@ class EventStore(Protocol):
     def submit(self, append: Append) -> Future[Appended]:
         """Decide and store an append; blocks while 512 are in flight.
 
-        The future gives `Appended`, or raises `ConcurrencyError` or `AppendTooLarge` (final:
-        the append never happens), or `UnknownOutcome` or `VersionAhead` (repeat the append id).
+        The future gives `Appended`, or raises `ConcurrencyError`, `AppendTooLarge`,
+        `EncodingError` or `AppendIdReused` (final: the append never happens), or
+        `UnknownOutcome` or `VersionAhead` (repeat the append id). None of these is raised by
+        this call itself.
         """
         ...
 

@@ -1,11 +1,8 @@
-from uuid import uuid4
-
 import pytest
 
 from eventstore import (
     NO_STREAM,
     Append,
-    AppendIdReused,
     AppendTooLarge,
     EventStore,
     MemoryEventStore,
@@ -35,25 +32,6 @@ def test_a_closed_store_refuses_appends_and_can_still_be_read() -> None:
     with pytest.raises(StoreClosed):
         store.submit(opened("bob"))
     assert len(list(store.read(Account.topic, "alice"))) == 1
-
-
-def test_an_append_id_belongs_to_one_stream() -> None:
-    store = MemoryEventStore()
-    once = uuid4()
-    first = Append(Account.topic, "alice", [AccountOpened(owner="A")], NO_STREAM, append_id=once)
-    store.submit(first).result()
-    second = Append(Account.topic, "bob", [AccountOpened(owner="B")], NO_STREAM, append_id=once)
-    with pytest.raises(AppendIdReused) as caught:
-        store.submit(second).result()
-    assert caught.value.applied_to == "alice"
-    assert store.applied(Account.topic, "bob", once) is None
-
-
-def test_topics_do_not_mix() -> None:
-    store = MemoryEventStore()
-    store.submit(opened("alice")).result()
-    assert store.head("savings", "alice") is None
-    assert list(store.read("savings", "alice")) == []
 
 
 def test_the_bounds_of_an_append_can_be_set() -> None:

@@ -14,7 +14,7 @@ class TestKafkaEventStoreWithPostgres(EventStoreContract):
     @pytest.fixture(scope="class")
     @classmethod
     def store(cls, class_servers: Servers) -> Iterator[KafkaEventStore]:
-        events = {cls.topic: cls.event_types}
+        events = dict.fromkeys((cls.topic, cls.other_topic), cls.event_types)
         with open_store(*class_servers, partitions=2, events=events) as store:
             yield store
 
@@ -23,7 +23,7 @@ class TestKafkaEventStoreAlone(EventStoreContract):
     @pytest.fixture(scope="class")
     @classmethod
     def store(cls, class_servers: Servers) -> Iterator[KafkaEventStore]:
-        events = {cls.topic: cls.event_types}
+        events = dict.fromkeys((cls.topic, cls.other_topic), cls.event_types)
         with open_store(class_servers.kafka, partitions=2, events=events) as store:
             yield store
 
@@ -32,7 +32,7 @@ class TestAClientOfAnotherProcesssWriters(EventStoreContract):
     @pytest.fixture(scope="class")
     @classmethod
     def store(cls, class_servers: Servers) -> Iterator[KafkaEventStore]:
-        events = {cls.topic: cls.event_types}
+        events = dict.fromkeys((cls.topic, cls.other_topic), cls.event_types)
         with (
             open_store(*class_servers, partitions=2, events=events, role="writer") as writer,
             open_store(*class_servers, partitions=2, events=events, role="client") as client,
