@@ -22,6 +22,7 @@ from typing import Any, Final, Generic, Self, TypeAlias, TypeVar
 from uuid import UUID
 
 from eventstore._steps import check_decided
+from eventstore._watching import Change, same, watched
 from eventstore.aggregates import Aggregate, copied, field_types
 from eventstore.events import Event
 
@@ -55,9 +56,9 @@ class Given(Generic[A]):
         A command that makes the aggregate, as a class method does, returns it.
 
         Raises:
-            AssertionError: The command changed the state by other means than recorded events, or
-                `apply` does not depend on the state and the event alone. The log would give
-                another state back.
+            AssertionError: The command changed the state by other means than recorded events, be
+                it only until the next one was recorded, or `apply` does not depend on the state
+                and the event alone. The log would give another state back.
             TypeError: It is not a function, or a coroutine function or a generator function.
         """
         __tracebackhide__ = True
@@ -66,15 +67,17 @@ class Given(Generic[A]):
         made: object = None
         error = None
         aggregate = copied(self._aggregate)
-        try:
-            made = command(aggregate)
-        except Exception as raised:  # noqa: BLE001 - what a command refuses with is the outcome
-            error = raised
+        with watched(self._aggregate) as watch:
+            try:
+                made = command(aggregate)
+            except Exception as raised:  # noqa: BLE001 - what a command refuses with is the outcome
+                error = raised
         check_decided(made)
-        before = self._aggregate
         if made is not aggregate and isinstance(made, type(aggregate)):
-            aggregate, before = made, type(made)(made.id)
-        _check_state(before, aggregate, error)
+            aggregate = made
+        change = watch.change(aggregate)
+        if change is not None:
+            raise AssertionError(_changed(aggregate, change)) from error
         return Outcome(aggregate, error)
 
 
@@ -127,7 +130,7 @@ class Outcome(Generic[A]):
                 f"{', '.join(unknown)}"
             )
         found = {name: vars(self.aggregate)[name] for name in fields}
-        if found != fields:
+        if not same(found, fields):
             raise AssertionError(
                 "expected another state than the events left:\n"
                 + _difference(_fields(fields), _fields(found))
@@ -141,7 +144,7 @@ class Outcome(Generic[A]):
                 f"expected {_listed(expected)}; found {_told(self.error)}"
             ) from self.error
         recorded = list(self.aggregate.pending)
-        if recorded != list(expected):
+        if not same(recorded, list(expected)):
             raise AssertionError(
                 "expected other events than were recorded:\n"
                 + _difference(_events(expected), _events(recorded))
@@ -164,26 +167,14 @@ class Outcome(Generic[A]):
             ) from self.error
 
 
-def _check_state(before: Aggregate[Any], after: Aggregate[Any], error: Exception | None) -> None:
-    """Fold what was recorded once more, and see that nothing else has changed."""
-    __tracebackhide__ = True
-    folded = copied(before)
-    for event in after.pending:
-        folded.record(event)
-    names = field_types(type(after))
-    left = {name: vars(after)[name] for name in names}
-    expected = {name: vars(folded)[name] for name in names}
-    changed = [name for name in names if left[name] != expected[name]]
-    if changed:
-        raise AssertionError(
-            f"expected the state of {type(after).__name__} to be what `apply` makes of "
-            f"{_listed(after.pending)}; found {', '.join(changed)} changed by other means: change "
-            "the state in `apply` alone, and let it depend on the state and the event alone\n"
-            + _difference(
-                _fields({name: expected[name] for name in changed}),
-                _fields({name: left[name] for name in changed}),
-            )
-        ) from error
+def _changed(aggregate: Aggregate[Any], change: Change) -> str:
+    until = "" if change.coming is None else f" before {change.coming!r}"
+    return (
+        f"expected the state of {type(aggregate).__name__}{until} to be what `apply` makes of "
+        f"{_listed(change.events)}; found {', '.join(change.found)} changed by other means: change "
+        "the state in `apply` alone, and let it depend on the state and the event alone\n"
+        + _difference(_fields(change.expected), _fields(change.found))
+    )
 
 
 def _is_error(expected: object) -> bool:

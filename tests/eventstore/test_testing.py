@@ -1,11 +1,15 @@
 """Given, when, then: what passes, what fails, and how the failure reads."""
 
+import copy
 import itertools
+import math
 import unittest
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 import pytest
+from pydantic import BaseModel
 
 from eventstore import Aggregate, Event, InvalidAppend
 from eventstore.testing import given
@@ -134,6 +138,7 @@ class Notebook(Aggregate[Noted], topic="notebooks"):
     notes: list[str] = []  # noqa: RUF012 - each instance has a copy
     by_length: dict[int, list[str]] = {}  # noqa: RUF012
     tick: int = 0
+    last: str = ""
 
     def note(self, text: str) -> Self:
         self.record(Noted(text=text))
@@ -144,6 +149,7 @@ class Notebook(Aggregate[Noted], topic="notebooks"):
 
     def apply(self, event: Noted) -> None:
         self.notes = [*self.notes, event.text]
+        self.last = event.text
         self.by_length.setdefault(len(event.text), []).append(event.text)
         if event.text == "tick":
             self.tick = next(ticks)
@@ -190,14 +196,48 @@ def make_changed(_: Notebook) -> Notebook:
     return made
 
 
+def assign_what_apply_writes_over(notebook: Notebook) -> None:
+    notebook.last = "x"
+    notebook.note("b")
+
+
+def assign_between_two_events(notebook: Notebook) -> None:
+    notebook.note("b").last = "x"
+    notebook.note("c")
+
+
+def change_in_place_and_back(notebook: Notebook) -> None:
+    notebook.notes.append("x")
+    notebook.note("b").notes.remove("x")
+
+
+def make_with_what_apply_writes_over(_: Notebook) -> Notebook:
+    made = Notebook("made")
+    made.last = "x"
+    return made.note("b")
+
+
+def interrupted(_: Notebook) -> None:
+    raise KeyboardInterrupt
+
+
+def change_and_refuse_after_an_event(notebook: Notebook) -> None:
+    change_and_refuse(notebook.note("b"))
+
+
 @pytest.mark.parametrize(
     ("command", "changed"),
     [
         (assign, "notes"),
+        (assign_what_apply_writes_over, "last"),
+        (assign_between_two_events, "last"),
+        (change_in_place_and_back, "notes"),
+        (make_with_what_apply_writes_over, "last"),
+        (change_and_refuse_after_an_event, "notes"),
         (change_in_place, "notes"),
         (change_within, "by_length"),
         (change_and_refuse, "notes"),
-        (apply_and_forget_to_record, "notes, by_length"),
+        (apply_and_forget_to_record, "notes, by_length, last"),
         (make_changed, "notes"),
         (apply_what_changes_each_time, "tick"),
     ],
@@ -208,7 +248,93 @@ def test_a_state_that_the_log_would_not_give_back_fails(
     told = f"what `apply` makes of .*; found {changed} changed by other means"
     with pytest.raises(AssertionError, match=told) as caught:
         given(Notebook, Noted(text="a")).when(command)
-    assert isinstance(caught.value.__cause__, ValueError) is (command is change_and_refuse)
+    assert isinstance(caught.value.__cause__, ValueError) is ("refuse" in command.__name__)
+
+
+def test_nobody_is_watched_after_a_test() -> None:
+    recording = vars(Aggregate)["record"]
+    given(Notebook).when(lambda notebook: notebook.note("a")).then(Noted(text="a"))
+    with pytest.raises(KeyboardInterrupt):
+        given(Notebook).when(interrupted)
+    assert vars(Aggregate)["record"] is recording
+
+
+def test_a_change_that_an_event_writes_over_is_shown_where_it_was() -> None:
+    with pytest.raises(AssertionError) as caught:
+        given(Notebook, Noted(text="a")).when(assign_between_two_events)
+    assert _lines(str(caught.value)) == [
+        (
+            "expected the state of Notebook before Noted(text='c') to be what `apply` makes of "
+            "Noted(text='b'); found last changed by other means: change the state in `apply` "
+            "alone, and let it depend on the state and the event alone"
+        ),
+        "  (- expected, + found)",
+        "- last='b'",
+        "?       ^",
+        "+ last='x'",
+        "?       ^",
+    ]
+
+
+def test_what_a_command_tries_on_a_copy_is_not_its_state() -> None:
+    def note_what_is_tried(notebook: Notebook) -> None:
+        tried = copy.deepcopy(notebook).note("b").note("c")
+        tried.last = "x"
+        notebook.note(tried.notes[-1])
+
+    given(Notebook, Noted(text="a")).when(note_what_is_tried).then(Noted(text="c"))
+
+
+def test_what_is_recorded_elsewhere_meanwhile_is_not_watched() -> None:
+    other = Notebook("other")
+
+    def elsewhere() -> None:
+        other.last = "x"
+        other.note("b")
+
+    def wait_for_it(notebook: Notebook) -> None:
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(elsewhere).result()
+        given(Notebook).when(lambda inner: inner.note("inner")).then(Noted(text="inner"))
+        notebook.note("c")
+
+    given(Notebook).when(wait_for_it).then(Noted(text="c"))
+    assert other.pending == (Noted(text="b"),)
+
+
+class Measured(Event, name="testing.measured"):
+    value: float
+
+
+class Reading(BaseModel):
+    value: float
+
+
+class Gauge(Aggregate[Measured], topic="gauges"):
+    """A state with a NaN in every kind of place."""
+
+    value: float = math.nan
+    values: list[tuple[float, int]] = []  # noqa: RUF012
+    by_name: dict[str, set[float]] = {}  # noqa: RUF012
+    reading: Reading | None = None
+
+    def apply(self, event: Measured) -> None:
+        self.value = event.value
+        self.values = [*self.values, (event.value, 7)]
+        self.by_name = {"x": {float(repr(event.value)), 1.0}}
+        self.reading = Reading(value=event.value)
+
+
+def test_a_nan_is_what_it_was() -> None:
+    nan = Measured(value=math.nan)
+    outcome = given(Gauge, nan).when(lambda gauge: gauge.record(Measured(value=float("nan"))))
+    outcome.then(nan).then_state(value=math.nan, reading=Reading(value=float("nan")))
+    with pytest.raises(AssertionError, match="another state"):
+        outcome.then_state(value=0.0)
+    with pytest.raises(AssertionError, match="value, reading changed by other means"):
+        given(Gauge, nan).when(lambda gauge: vars(gauge).update(value=1.0, reading=None))
+    with pytest.raises(AssertionError, match="found by_name changed by other means"):
+        given(Gauge, nan).when(lambda gauge: gauge.by_name.update(x={0.0, 1.0}))
 
 
 def test_what_makes_no_sense_is_refused() -> None:
