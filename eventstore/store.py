@@ -258,7 +258,11 @@ class EventStore(Protocol):
         ...
 
     def read(self, topic: str, stream: str, *, after: int = 0) -> Iterator[Recorded[Event]]:
-        """The stream's events with a version above ``after``, in order."""
+        """The stream's events with a version above ``after``, in order.
+
+        Who reads may stop before the end, as who loads the past does: a store that decodes as it
+        is read from needs to decode no event behind that.
+        """
         ...
 
     def applied(self, topic: str, stream: str, append_id: UUID) -> Appended | None:

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -9,11 +10,15 @@ from eventstore import (
     Aggregate,
     Append,
     ConcurrencyError,
+    Event,
+    MemoryEventStore,
     PastNotFound,
+    Recorded,
     Repository,
     StreamNotFound,
 )
 from eventstore.defaults import AGGREGATES_CACHED, EVENTS_NOTED
+from eventstore.errors import UndecodableEvent
 from tests.bank import Account, MoneyDeposited
 from tests.eventstore.counting_store import CountingStore
 
@@ -286,6 +291,38 @@ def test_a_version_that_is_no_number_is_refused(past: Repository[Account], versi
 def test_a_time_at_the_end_of_all_zones_gives_the_present(past: Repository[Account]) -> None:
     end = datetime.max.replace(tzinfo=timezone(-14 * HOUR))
     assert past.get("alice", at=end).version == 4
+
+
+class Undecodable(MemoryEventStore):
+    """A store that decodes event by event, and cannot from some version on."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__()
+        self.version = version
+        self.decoded = 0
+
+    def read(self, topic: str, stream: str, *, after: int = 0) -> Iterator[Recorded[Event]]:
+        for recorded in super().read(topic, stream, after=after):
+            if recorded.version >= self.version:
+                raise UndecodableEvent(topic, 0, recorded.offset, "its bytes are others")
+            self.decoded += 1
+            yield recorded
+
+
+def test_a_past_reads_no_event_behind_it() -> None:
+    store = Undecodable(9)
+    accounts = Repository(store, Account)
+    alice = Account("alice")
+    for hour in range(9):
+        alice.record(MoneyDeposited(amount=1), at=NOON + hour * HOUR)
+    accounts.save(alice)
+    assert accounts.get("alice", version=3).balance == 3
+    assert store.decoded == 3
+    assert accounts.get("alice", at=NOON + 2 * HOUR).balance == 3
+    assert store.decoded == 3 + 4  # the one that ends a past by time is looked at
+    assert accounts.get("alice", version=8).balance == 8
+    with pytest.raises(UndecodableEvent):
+        accounts.get("alice", version=9)
 
 
 def test_nothing_is_appended_to_a_past(past: Repository[Account]) -> None:
