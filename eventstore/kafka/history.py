@@ -5,12 +5,12 @@ So the reader's rule is not needed here, and each step is checked: the record is
 stream, with the version that it must have, and of the writer that can have written it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from confluent_kafka import Message
 
-from eventstore.errors import BrokenChain, OffsetGone
+from eventstore.errors import BrokenChain, LogError, OffsetGone, UnknownEventName
 from eventstore.events import Event
 from eventstore.kafka.decoder import Decoder
 from eventstore.kafka.header import Header, Kind
@@ -43,13 +43,25 @@ class StreamReader:
     ) -> Iterator[Recorded[Event]]:
         """The stream's events up to ``head`` with a version above ``after``, in order.
 
+        One that cannot be decoded is met when it comes: those before it are given.
+
         Raises:
             BrokenChain: The log does not hold what the head and the events say.
             UnreadablePartition: The brokers refuse, or do not answer.
             UndecodableEvent: A value is not what its header's fingerprint says.
+            SchemaNotFound, UnknownEventName: This application does not know the event.
         """
         records = self._chain(topic, partition, stream, head, after)
-        return iter(self._decoder.decode(topic, partition, records))
+        try:
+            return iter(self._decoder.decode(topic, partition, records))
+        except (LogError, UnknownEventName):
+            return self._one_by_one(topic, partition, records)
+
+    def _one_by_one(
+        self, topic: str, partition: int, records: Sequence[LogRecord]
+    ) -> Iterator[Recorded[Event]]:
+        for record in records:
+            yield from self._decoder.decode(topic, partition, [record])
 
     def _chain(
         self, topic: str, partition: int, stream: str, head: Head, after: int

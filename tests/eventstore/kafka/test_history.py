@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from eventstore import Head
-from eventstore.errors import BrokenChain
+from eventstore.errors import BrokenChain, UndecodableEvent
 from eventstore.kafka.decoder import Decoder
 from eventstore.kafka.history import AROUND, StreamReader
 from tests.bank import AccountOpened, MoneyDeposited
@@ -55,6 +55,18 @@ def test_a_stream_is_read_in_order_whatever_stands_between_its_events(
     assert amounts(log, streams, head(5, first, offsets[-1]), after=3) == [3, 4]
     assert amounts(log, streams, head(3, first, offsets[2])) == [1, 2]
     assert amounts(log, streams, head(3, first, offsets[2]), after=3) == []
+
+
+def test_an_event_that_cannot_be_decoded_hides_none_before_it(
+    log: ScriptedLog, streams: StreamReader
+) -> None:
+    writer = log.claim()
+    offsets = log.append(writer, "alice", ALICE)
+    offsets += log.append(writer, "alice", [MoneyDeposited(amount=3)], body=b"another body")
+    found = streams.read("accounts", 0, "alice", head(4, offsets[0], offsets[-1]))
+    assert [next(found).version for _ in ALICE] == [1, 2, 3]
+    with pytest.raises(UndecodableEvent):
+        next(found)
 
 
 def test_what_a_zombie_wrote_to_the_stream_is_not_part_of_it(
