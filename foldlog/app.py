@@ -1,6 +1,7 @@
 """`App`: one application's aggregates and projections, on one Kafka and one PostgreSQL."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -41,6 +42,9 @@ from projections.rebuild import Rebuilt
 LOGGER: Final = logging.getLogger("foldlog")
 
 A = TypeVar("A", bound=Aggregate[Any])
+
+LOCAL_KAFKA: Final = "localhost:9092"
+"""The address in what an operator reads, where no other is known."""
 
 CHECK_SECONDS: Final = 0.5
 """Seconds between two looks at whether the writer still runs."""
@@ -139,12 +143,7 @@ class App:
             migrations.upgrade(postgres)
             engine = address.engine(postgres)
             exits.callback(engine.dispose)
-            topics = Topics(
-                settings,
-                environment.durability(self._durability),
-                self._partitions,
-                postgres=postgres,
-            )
+            topics = self._topics(settings, postgres)
             registry = SchemaRegistry(settings, topics)
             states = exits.enter_context(StateStore(postgres))
             store = exits.enter_context(
@@ -173,6 +172,16 @@ class App:
         """Wait for the appends in flight, store last checkpoints, and disconnect."""
         self._opened = None
         self._exits.close()
+
+    @property
+    def given(self) -> frozenset[str]:
+        """Which addresses are arguments of this application: ``FOLDLOG_KAFKA``, for one.
+
+        They are named by the variables that are not read then, and not told: an address may hold
+        a password.
+        """
+        addresses = zip((KAFKA, POSTGRES), self._addresses, strict=True)
+        return frozenset(name for name, address in addresses if address)
 
     @property
     def engine(self) -> sa.Engine:
@@ -382,14 +391,14 @@ class App:
         """How far each read model is behind, by projection; [] for one that was never made."""
         return {name: self.read_model(name).lag() for name in self.projections}
 
-    def plan(self, kafka: str) -> list[str]:
+    def plan(self, kafka: str | None = None) -> list[str]:
         """The commands by which an operator makes the topics, as appending to them would.
 
-        ``kafka`` is the address that the commands name. Nothing is opened.
+        They name the address ``kafka``, else the application's own, else that of the environment,
+        else ``localhost:9092``. Nothing is opened.
         """
-        topics = Topics(
-            KafkaSettings(kafka), environment.durability(self._durability), self._partitions
-        )
+        bootstrap = kafka or self._addresses[0] or os.environ.get(KAFKA) or LOCAL_KAFKA
+        topics = self._topics(KafkaSettings(bootstrap))
         return topics.plan({SCHEMAS_TOPIC: 1, **dict.fromkeys(self._event_types)})
 
     def doctor(self) -> Doctor:

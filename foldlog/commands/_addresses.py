@@ -1,19 +1,22 @@
 """Where Kafka and PostgreSQL are, for the time of one command.
 
-Addresses in the environment always win over the embedded stack; without either there is an error
-that names `foldlog dev`.
+The application's own arguments win, then the environment, then the embedded stack; without any
+there is an error that names `foldlog dev`.
 """
 
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import click
 
 from eventstore.errors import ConfigurationError
 from foldlog.environment import DURABILITY, KAFKA, POSTGRES
+
+SERVERS: Final = {KAFKA: "Kafka", POSTGRES: "PostgreSQL"}
+"""What each variable is the address of."""
 
 data_option = click.option(
     "--data",
@@ -38,47 +41,62 @@ class Addresses(NamedTuple):
 
 
 @contextmanager
-def addresses(data: Path | None) -> Generator[Addresses]:
-    """The servers' addresses; in this block they also stand in the environment, for `App`.
+def addresses(data: Path | None, arguments: Collection[str] = ()) -> Generator[None]:
+    """In this block `App` finds the addresses of its servers.
 
-    ``data`` is a folder to start the embedded stack on, for what the environment does not give.
+    ``arguments`` names the variables that the application needs no more, since it was given
+    addresses itself (`App.given`); ``data`` is a folder to start the embedded stack on, for what
+    neither they nor the environment give.
 
     Raises:
         ConfigurationError: There is neither an address nor a folder.
         EmbeddedError: The embedded stack did not start.
     """
-    given = {name: os.environ[name] for name in (KAFKA, POSTGRES) if os.environ.get(name)}
-    if data is not None and given:
-        names = " and ".join(given)
-        click.echo(f"Using {names} from the environment, not the servers of {data}.", err=True)
-    if len(given) == len((KAFKA, POSTGRES)):
-        durability = os.environ.get(DURABILITY) or "replicated"
-        yield Addresses(given[KAFKA], given[POSTGRES], durability)
+    own = [name for name in SERVERS if name in arguments]
+    found = [name for name in SERVERS if name not in own and os.environ.get(name)]
+    missing = [name for name in SERVERS if name not in own and name not in found]
+    if data is not None and (own or found):
+        click.echo(f"Using {_sources(own, found)}, not the servers of {data}.", err=True)
+    if not missing:
+        yield
     elif data is None:
-        raise _missing(given)
+        raise _missing(missing)
     else:
-        with _embedded(data, given) as found, _in_environment(found.variables()):
-            yield found
+        with _embedded(data, missing):
+            yield
 
 
-def _missing(given: Mapping[str, str]) -> ConfigurationError:
-    names = " and ".join(name for name in (KAFKA, POSTGRES) if name not in given)
+def _sources(own: Sequence[str], found: Sequence[str]) -> str:
+    """Where addresses come from, by names only: an address may hold a password."""
+    sources: list[str] = []
+    if own:
+        sources.append(f"{' and '.join(SERVERS[name] for name in own)} as given to App(…)")
+    if found:
+        sources.append(f"{' and '.join(found)} from the environment")
+    return " and ".join(sources)
+
+
+def _missing(names: Sequence[str]) -> ConfigurationError:
     return ConfigurationError(
-        f"expected the addresses of Kafka and PostgreSQL; found {names} unset: set what is "
-        "missing, give --data DIR to start both on that folder for this command, or run "
-        "`foldlog dev` in another terminal and export the lines that it prints"
+        f"expected the addresses of Kafka and PostgreSQL; found {' and '.join(names)} unset: set "
+        "what is missing, give it to App(…), give --data DIR to start both on that folder for "
+        "this command, or run `foldlog dev` in another terminal and export the lines that it "
+        "prints"
     )
 
 
 @contextmanager
-def _embedded(data: Path, given: Mapping[str, str]) -> Generator[Addresses]:
+def _embedded(data: Path, missing: Collection[str]) -> Generator[None]:
+    """The stack's addresses in the environment, as far as they are missing."""
     from foldlog.embedded import Stack  # noqa: PLC0415 - not needed where addresses are given
 
     with Stack(data, say=lambda line: click.echo(line, err=True)) as stack:
-        durability = os.environ.get(DURABILITY) or ("replicated" if KAFKA in given else "single")
-        yield Addresses(
-            given.get(KAFKA, stack.kafka), given.get(POSTGRES, stack.postgres), durability
-        )
+        variables = Addresses(stack.kafka, stack.postgres, "single").variables()
+        missed = {name: variables[name] for name in missing}
+        if KAFKA in missing and not os.environ.get(DURABILITY):
+            missed[DURABILITY] = variables[DURABILITY]
+        with _in_environment(missed):
+            yield
 
 
 @contextmanager

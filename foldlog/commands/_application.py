@@ -32,7 +32,7 @@ def opened(app: str | None, data: Path | None) -> Generator[App]:
         ConfigurationError: No application is named, or there is none of that name.
     """
     found = load(app)
-    with addresses(data), found:
+    with addresses(data, found.given), found:
         yield found
 
 

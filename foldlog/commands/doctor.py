@@ -68,7 +68,7 @@ def doctor(
 
 def _examined(app: str | None, data: Path | None, records: int | None) -> Diagnosis:
     application = load(app)
-    with addresses(data), shown(Console(stderr=True), "records") as tell:
+    with addresses(data, application.given), shown(Console(stderr=True), "records") as tell:
 
         def listen(done: int, total: int) -> None:
             tell("Reading", done, total)

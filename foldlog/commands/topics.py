@@ -1,11 +1,8 @@
 """`foldlog topics plan`: the commands by which an operator makes the topics."""
 
-import os
-
 import click
 
 from foldlog.commands._application import app_option, load
-from foldlog.environment import KAFKA
 
 
 @click.group()
@@ -17,5 +14,5 @@ def topics() -> None:
 @app_option
 def plan(app: str | None) -> None:
     """Print the commands that make the topics as Foldlog would."""
-    for line in load(app).plan(os.environ.get(KAFKA, "localhost:9092")):
+    for line in load(app).plan():
         click.echo(line)
