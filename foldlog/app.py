@@ -90,7 +90,8 @@ class App:
     Raises:
         DefinitionError: Two aggregates share a topic, or two events a stored name.
         ConfigurationError: A projection is of an aggregate that is not among ``aggregates``, or
-            two share a name; or ``postgres`` is an engine.
+            two share a name; or ``postgres`` is an engine, an address no text, or ``partitions``
+            no whole number from 1 on.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class App:
         kafka_options: Mapping[str, Any] | None = None,
     ) -> None:
         address.refuse_engine(postgres)
+        environment.check_arguments(kafka, postgres, partitions)
         self.aggregates: Final = tuple(aggregates)
         self.projections: Final = {each.name: each for each in projections}
         self._addresses = (kafka, postgres)

@@ -30,6 +30,25 @@ def address(variable: str, given: str | None) -> str:
     return found
 
 
+def check_arguments(kafka: object, postgres: object, partitions: object) -> None:
+    """Refuse what cannot be an address, or a number of partitions; addresses are not shown.
+
+    Raises:
+        ConfigurationError: One of them is of another type, or there is no partition.
+    """
+    for name, given in (("kafka", kafka), ("postgres", postgres)):
+        if not (given is None or isinstance(given, str)):
+            raise ConfigurationError(
+                f"expected the address {name} as text; found a {type(given).__name__}: give one "
+                "text, several brokers with commas between them"
+            )
+    if not isinstance(partitions, int) or isinstance(partitions, bool) or partitions < 1:
+        raise ConfigurationError(
+            f"expected partitions to be a whole number from 1 on; found {partitions!r}: a topic "
+            "keeps the number that it is made with, so give as many as there may ever be writers"
+        )
+
+
 def durability(given: Durability | None) -> Durability:
     """The durability ``given``, else that in the environment, else ``"replicated"``.
 
