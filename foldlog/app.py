@@ -296,16 +296,26 @@ class App:
         if failed:
             raise ExceptionGroup("read models that stopped", failed)
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: threading.Event, *, begun: Callable[[], None] | None = None) -> None:
         """Follow the log into every read model until ``stop`` is set; end at a batch's end.
 
         Each read model has a thread of its own. One that fails is logged at once, and the
-        others go on; the errors are raised at the end.
+        others go on; the errors are raised at the end. ``begun`` is called when the topics are
+        checked, before the first batch.
 
         Raises:
+            ConfigurationError: The application has no projections.
+            TopicError: A topic could lose events, or is not the one that was recorded.
             ExceptionGroup: Read models failed; holds the error of each.
         """
+        if not self.projections:
+            raise ConfigurationError(
+                "expected projections to follow the log with; found none in the application: give "
+                "it some, as in App(…, projections=[Balances()])"
+            )
         models = [self.read_model(name) for name in self.projections]
+        if begun is not None:
+            begun()
         failed: list[Exception] = []
 
         def follow(model: ReadModel) -> None:
@@ -329,11 +339,13 @@ class App:
         if failed:
             raise ExceptionGroup("read models that stopped", failed)
 
-    def write(self, stop: threading.Event) -> None:
+    def write(self, stop: threading.Event, *, begun: Callable[[], None] | None = None) -> None:
         """Be a writer of every topic until ``stop`` is set, for processes that are clients.
 
+        ``begun`` is called when the topics are checked, and appends can come.
+
         Raises:
-            ConfigurationError: The application's role is ``"client"``.
+            ConfigurationError: The application's role is ``"client"``, or it has no aggregates.
             TopicError: A topic could lose events, or is not the one that was recorded.
             StoreClosed: The writer has failed.
         """
@@ -343,7 +355,14 @@ class App:
                 f"expected the role writer; found {found}: give the application another, or set "
                 f"{ROLE}=writer"
             )
+        if not self.aggregates:
+            raise ConfigurationError(
+                "expected aggregates to write for; found none in the application: give it some, "
+                "as in App(…, aggregates=[Account])"
+            )
         self.store.open_topics()
+        if begun is not None:
+            begun()
         while not stop.wait(CHECK_SECONDS):
             self.store.check()
 

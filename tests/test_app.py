@@ -1,5 +1,6 @@
 """`App` itself: what it is given, and what it refuses."""
 
+import threading
 from typing import Any
 
 import pytest
@@ -30,3 +31,11 @@ def test_an_application_tells_which_addresses_it_was_given_and_shows_none() -> N
     assert App(postgres="postgresql://db/bank", aggregates=[]).given == {"FOLDLOG_POSTGRES"}
     assert App("", aggregates=[]).given == set()
     assert "secret" not in repr(app)
+
+
+def test_nothing_to_follow_and_nothing_to_write_are_said(kafka: str, postgres: str) -> None:
+    with App(kafka, postgres, aggregates=[], durability="single") as app:
+        with pytest.raises(ConfigurationError, match="expected projections to follow"):
+            app.run(threading.Event())
+        with pytest.raises(ConfigurationError, match="expected aggregates to write"):
+            app.write(threading.Event())

@@ -17,15 +17,18 @@ def run(app: str | None, data: Path | None) -> None:
     """Follow the log into every read model of the application.
 
     This process takes all partitions. SIGTERM or Ctrl-C ends it at the end of a batch, with 0;
-    it ends with 1 if a read model stopped at an event that it could not apply.
+    it ends with 1 if a read model stopped at an event that it could not apply, and at once if the
+    application has no projections.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     stop = until_told()
     with opened(app, data) as application:
-        click.echo(f"Following the log into {', '.join(application.projections)}.", err=True)
+        names = ", ".join(application.projections)
         try:
-            application.run(stop)
+            application.run(
+                stop, begun=lambda: click.echo(f"Following the log into {names}.", err=True)
+            )
         except ExceptionGroup as stopped:
             raise click.ClickException(
                 "\n".join(str(error) for error in stopped.exceptions)

@@ -25,6 +25,5 @@ def writers(app: str | None, data: Path | None) -> None:
     stop = until_told()
     with opened(app, data) as application:
         topics = ", ".join(aggregate.topic for aggregate in application.aggregates)
-        click.echo(f"Writing to {topics}.", err=True)
-        application.write(stop)
+        application.write(stop, begun=lambda: click.echo(f"Writing to {topics}.", err=True))
     click.echo("Stopped; other writers take over.", err=True)

@@ -132,3 +132,17 @@ def test_a_module_that_is_nowhere_is_said_with_where_it_was_looked_for(
     write("within/notes.txt", "")
     monkeypatch.chdir(tmp_path / "within")
     assert f"expected a module 'bank' in {tmp_path} or among" in refused("topics", "plan")
+
+
+def test_nothing_to_follow_and_nothing_to_write_for_end_a_command_with_an_error(
+    write: Write, kafka: str, postgres: str
+) -> None:
+    addresses = f"{kafka!r}, {postgres!r}, "
+    write("bank.py", APP.format(addresses))
+    said = refused("run", "--app", "bank:app")
+    assert "expected projections to follow" in said
+    assert "Following" not in said
+    write("empty.py", f"from foldlog import App\napp = App({addresses}aggregates=[])\n")
+    said = refused("writers", "--app", "empty:app")
+    assert "expected aggregates to write for" in said
+    assert "Writing" not in said

@@ -50,6 +50,7 @@ def test_writers_refuse_to_be_clients(
     result = CliRunner().invoke(main, ["writers", "--app", APP])
     assert result.exit_code == 1
     assert "expected the role writer; found client" in result.stderr
+    assert "Writing to" not in result.stderr
 
 
 def test_another_role_is_refused_with_the_words_to_use(
