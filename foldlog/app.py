@@ -17,7 +17,13 @@ from eventstore import past
 from eventstore.aggregates import Aggregate, check_aggregates
 from eventstore.async_repository import AsyncRepository
 from eventstore.defaults import PARTITIONS
-from eventstore.errors import ConfigurationError, EventStoreError, PastNotFound, StreamNotFound
+from eventstore.errors import (
+    ConfigurationError,
+    EventStoreError,
+    PastNotFound,
+    StoreClosed,
+    StreamNotFound,
+)
 from eventstore.events import Event
 from eventstore.kafka.doctor import Doctor
 from eventstore.kafka.reader import LogReader
@@ -50,9 +56,16 @@ CHECK_SECONDS: Final = 0.5
 """Seconds between two looks at whether the writer still runs."""
 
 
+PARENTS: Final[list[object]] = []
+"""What a forked process was left with by its parent: kept, since to destroy a Kafka client is to
+wait for threads, and these are not there."""
+
+
 class Opened(NamedTuple):
     """What an application holds between entering and leaving."""
 
+    process: int
+    """That which entered it; in one forked from it nothing of this can be used."""
     settings: KafkaSettings
     postgres: str
     engine: sa.Engine
@@ -133,6 +146,7 @@ class App:
         Raises:
             ConfigurationError: An address is missing, or nobody answers there.
         """
+        self._leave_to_parent()
         if self._opened is not None:
             raise ConfigurationError(
                 "expected to enter an application once; found it open: leave it first"
@@ -161,7 +175,9 @@ class App:
             repositories: dict[type[Aggregate[Any]], Repository[Any]] = {
                 each: Repository(store, each, states=states) for each in self.aggregates
             }
-            self._opened = Opened(settings, postgres, engine, topics, registry, store, repositories)
+            self._opened = Opened(
+                os.getpid(), settings, postgres, engine, topics, registry, store, repositories
+            )
             self._exits = exits.pop_all()
         return self
 
@@ -171,7 +187,11 @@ class App:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Wait for the appends in flight, store last checkpoints, and disconnect."""
+        """Wait for the appends in flight, store last checkpoints, and disconnect.
+
+        In a process that was forked after entering nothing is closed: it is the parent's.
+        """
+        self._leave_to_parent()
         self._opened = None
         self._exits.close()
 
@@ -265,7 +285,7 @@ class App:
 
         def check_topics() -> None:
             for topic in topics:
-                opened.topics.check(topic)
+                self._open.topics.check(topic)
 
         return ReadModel(
             found,
@@ -443,7 +463,21 @@ class App:
             raise ConfigurationError(
                 "expected an open application; found it not entered: use `with app:`"
             )
+        if self._opened.process != os.getpid():
+            raise StoreClosed(
+                "expected the process that opened the application; found one forked from it, in "
+                "which no writer runs: open the application in each process"
+            )
         return self._opened
+
+    def _leave_to_parent(self) -> None:
+        """Where this process was forked, let go of what its parent opened, and goes on using."""
+        opened = self._opened
+        if opened is None or opened.process == os.getpid():
+            return
+        opened.engine.dispose(close=False)
+        PARENTS.append((opened, self._exits.pop_all()))
+        self._opened = None
 
     def _named(self, names: Sequence[str]) -> list[type[Aggregate[Any]]]:
         """The aggregates of these names, in the application's order; all where none is given."""
