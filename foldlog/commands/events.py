@@ -1,6 +1,7 @@
 """`foldlog events STREAM`: what happened to one aggregate, in order."""
 
 import json
+import math
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -52,13 +53,18 @@ def events(
 ) -> None:
     """Print the history of STREAM, its events in order.
 
+    In JSON a float that is no finite number is one of the texts NaN, Infinity and -Infinity.
     Exits with 1 if there is no such stream, or it has not come to --version.
     """
     if version is not None and until is not None:
         raise click.UsageError("expected --version or --until; found both: give one of them")
     with opened(app, data) as application:
         for recorded in application.events(stream, topic=topic, version=version, at=until):
-            click.echo(json.dumps(_facts(recorded)) if as_json else _line(recorded))
+            click.echo(_json(recorded) if as_json else _line(recorded))
+
+
+def _json(recorded: Recorded[Event]) -> str:
+    return json.dumps(_facts(recorded), allow_nan=False)
 
 
 def _facts(recorded: Recorded[Event]) -> dict[str, Any]:
@@ -67,13 +73,24 @@ def _facts(recorded: Recorded[Event]) -> dict[str, Any]:
         "version": recorded.version,
         "event": recorded.event.event_name,
         "at": recorded.at.isoformat(),
-        "data": recorded.event.model_dump(mode="json"),
+        "data": _data(recorded.event),
         "id": recorded.id,
         "position": recorded.position._asdict(),
     }
     if recorded.metadata is not None:
         facts["metadata"] = _metadata(recorded.metadata)
     return facts
+
+
+def _data(event: Event) -> dict[str, Any]:
+    """The event's fields; JSON has no words for numbers that are not finite, so texts stand in."""
+    return {name: _shown(value) for name, value in event.model_dump(mode="json").items()}
+
+
+def _shown(value: object) -> object:
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def _metadata(metadata: Metadata) -> dict[str, Any]:
