@@ -26,7 +26,8 @@ EventStoreError
 │   ├── UnsafeTopic             effective settings that could lose events
 │   ├── TopicMissing            it is not there (any more)
 │   ├── TopicRecreated          same name, another topic id
-│   └── PartitionsChanged       keys would move to other partitions
+│   ├── PartitionsChanged       keys would move to other partitions
+│   └── UnfitMailTopic          a request or reply topic has another number of partitions
 ├── LogError                    the log holds what no reader may pass over
 │   ├── UnknownRecord           our header with an unknown layout or kind
 │   ├── UndecodableEvent        a valid event whose bytes are not what its schema says
@@ -325,6 +326,19 @@ class PartitionsChanged(TopicError):
             topic,
             f"expected topic {topic!r} with {expected} partitions; found {found}: streams would "
             "move to other partitions and lose their history; replay into a new topic instead",
+        )
+
+
+class UnfitMailTopic(TopicError):
+    """A request or reply topic has not as many partitions as its topic of events."""
+
+    def __init__(self, topic: str, expected: int, found: int, command: str) -> None:
+        self.expected, self.found, self.command = expected, found, command
+        super().__init__(
+            topic,
+            f"expected topic {topic!r} with {expected} partitions, as its topic of events has; "
+            f"found {found}: nothing in it lasts; stop the writers and delete it, and they make "
+            f"it again: {command}",
         )
 
 

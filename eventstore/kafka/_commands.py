@@ -12,6 +12,11 @@ def alter_topic(bootstrap: str, topic: str, setting: str, value: str) -> str:
     )
 
 
+def delete_topic(bootstrap: str, topic: str) -> str:
+    """The command that deletes a topic, and all that is in it."""
+    return f"kafka-topics.sh --bootstrap-server {bootstrap} --delete --topic {topic}"
+
+
 def alter_brokers(bootstrap: str, setting: str, value: str) -> str:
     """The command that gives all brokers this setting."""
     return (

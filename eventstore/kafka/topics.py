@@ -19,11 +19,12 @@ from eventstore.errors import (
     PartitionsChanged,
     TopicMissing,
     TopicRecreated,
+    UnfitMailTopic,
     UnsafeTopic,
 )
 from eventstore.kafka._admin import Admin, Described, TooFewBrokers
 from eventstore.kafka._claims import claimed_partitions
-from eventstore.kafka._commands import alter_topic, reassign
+from eventstore.kafka._commands import alter_topic, delete_topic, reassign
 from eventstore.kafka.settings import PRODUCER, KafkaSettings
 from eventstore.postgres.address import connect, reach
 from eventstore.postgres.topics import RecordedTopic, record_topic, recorded_topic
@@ -164,7 +165,7 @@ class Topics:
         """Make a topic's request and reply topics, unless they are there; the replies' ends now.
 
         Raises:
-            PartitionsChanged: One of them has another number of partitions.
+            UnfitMailTopic: One of them has another number of partitions.
             ConfigurationError: Kafka cannot be reached, or refuses to make them.
         """
         for topic in (requests_topic(info.topic), replies_topic(info.topic)):
@@ -172,7 +173,8 @@ class Topics:
             if described is None:
                 self._create(topic, info.partitions, MAIL_CONFIG)
             elif described.partitions != info.partitions:
-                raise PartitionsChanged(topic, info.partitions, described.partitions)
+                command = delete_topic(self._settings.bootstrap, topic)
+                raise UnfitMailTopic(topic, info.partitions, described.partitions, command)
         return self._admin.ends(replies_topic(info.topic))
 
     def has_writers(self, topic: str) -> bool:

@@ -19,8 +19,8 @@ from eventstore.errors import (
     ConcurrencyError,
     InvalidAppend,
     NoWriter,
-    PartitionsChanged,
     StoreClosed,
+    UnfitMailTopic,
     UnknownOutcome,
 )
 from eventstore.kafka import answering, forwarding, requests
@@ -321,7 +321,7 @@ def test_a_request_topic_of_another_size_is_refused(kafka: str, postgres: str) -
     topics.ensure(requests_topic(Account.topic), partitions=PARTITIONS + 1)
     with (
         open_store(kafka, postgres, role="writer") as store,
-        pytest.raises(PartitionsChanged, match=r"accounts\.requests"),
+        pytest.raises(UnfitMailTopic, match=r"accounts\.requests"),
     ):
         store.submit(deposit("alice"))
 
