@@ -196,14 +196,21 @@ class Topics:
         return self.check(topic)
 
     def check(self, topic: str) -> TopicInfo:
-        """The topic, checked and recorded, but never made; the errors are those of `ensure`."""
+        """The topic, checked and recorded, but never made; the errors are those of `ensure`.
+
+        1. It is the topic that was recorded, with the partitions that it had.
+        2. Its replicas and settings lose nothing.
+        3. It is recorded, if it was not: one that is refused may be deleted and made anew.
+        """
         described = self._admin.describe_known(topic)
         if described is None:
             raise TopicMissing(topic)
+        info = TopicInfo(topic, described.topic_id, described.partitions)
+        is_recorded = self._check_identity(info)
         self._check_replicas(described)
         self._check_config(topic)
-        info = TopicInfo(topic, described.topic_id, described.partitions)
-        self._check_record(info)
+        if not is_recorded:
+            self._record(info)
         return info
 
     def plan(self, topics: Mapping[str, int | None]) -> list[str]:
@@ -277,19 +284,21 @@ class Topics:
             return None
         return self._asked(self._postgres, lambda db: recorded_topic(db, topic))
 
-    def _check_record(self, info: TopicInfo) -> None:
-        if self._postgres is None:
-            self._check_claims(info)
-            return
-        found = RecordedTopic(info.topic_id, info.partitions)
+    def _check_identity(self, info: TopicInfo) -> bool:
+        """Compare it with what is recorded, else with its claims; whether it is recorded."""
         known = self._recorded(info.topic)
         if known is None:
             self._check_claims(info)
-            known = self._asked(self._postgres, lambda db: record_topic(db, info.topic, found))
-        if known.topic_id != found.topic_id:
-            raise TopicRecreated(info.topic, known.topic_id, found.topic_id)
-        if known.partitions != found.partitions:
-            raise PartitionsChanged(info.topic, known.partitions, found.partitions)
+            return False
+        _compare(known, info)
+        return True
+
+    def _record(self, info: TopicInfo) -> None:
+        """Record it; another process may just have recorded what it found."""
+        if self._postgres is None:
+            return
+        found = RecordedTopic(info.topic_id, info.partitions)
+        _compare(self._asked(self._postgres, lambda db: record_topic(db, info.topic, found)), info)
 
     def _asked(self, postgres: str, question: Callable[[Connection[TupleRow]], T]) -> T:
         """Ask on a connection of its own; once more on another, if that was cut."""
@@ -312,3 +321,10 @@ class Topics:
         if claimed is not None and claimed != info.partitions:
             raise PartitionsChanged(info.topic, claimed, info.partitions)
         self._claims_checked.add(info)
+
+
+def _compare(known: RecordedTopic, info: TopicInfo) -> None:
+    if known.topic_id != info.topic_id:
+        raise TopicRecreated(info.topic, known.topic_id, info.topic_id)
+    if known.partitions != info.partitions:
+        raise PartitionsChanged(info.topic, known.partitions, info.partitions)

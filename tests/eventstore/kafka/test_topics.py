@@ -13,6 +13,7 @@ from eventstore.errors import (
     PartitionsChanged,
     TopicMissing,
     TopicRecreated,
+    UnfitMailTopic,
     UnsafeTopic,
 )
 from eventstore.kafka._admin import Admin
@@ -134,6 +135,45 @@ def test_a_topic_that_was_made_again_is_not_the_one_that_was_recorded(
         topics(kafka, postgres=postgres).ensure("accounts")
     assert raised.value.expected == before.topic_id
     assert raised.value.found != before.topic_id
+
+
+def test_a_topic_that_was_made_again_is_told_as_that_before_its_settings_are(
+    kafka: str, postgres: str
+) -> None:
+    asked = topics(kafka, postgres=postgres)
+    asked.ensure("accounts")
+    delete(kafka)
+    Admin(KafkaSettings(kafka)).create("accounts", 3, 1, {**CONFIG, "retention.ms": "604800000"})
+    with pytest.raises(TopicRecreated):
+        asked.check("accounts")
+    delete(kafka)
+    Admin(KafkaSettings(kafka)).create("accounts", 4, 1, {**CONFIG, "retention.ms": "604800000"})
+    with pytest.raises(TopicRecreated):
+        topics(kafka, "replicated", postgres).check("accounts")
+
+
+def test_a_topic_that_could_lose_events_is_not_recorded(kafka: str, postgres: str) -> None:
+    Admin(KafkaSettings(kafka)).create("accounts", 3, 1, {**CONFIG, "retention.ms": "604800000"})
+    asked = topics(kafka, postgres=postgres)
+    with pytest.raises(UnsafeTopic):
+        asked.ensure("accounts")
+    delete(kafka)
+    assert asked.ensure("accounts").partitions == 3
+
+
+def test_a_request_topic_of_another_size_is_mended_by_deleting_it(kafka: str) -> None:
+    asked = topics(kafka)
+    info = asked.ensure("accounts")
+    make(kafka, "accounts.requests", partitions=2)
+    with pytest.raises(UnfitMailTopic) as raised:
+        asked.ensure_mail(info)
+    error = raised.value
+    assert (error.topic, error.expected, error.found) == ("accounts.requests", 3, 2)
+    assert error.command == (
+        f"kafka-topics.sh --bootstrap-server {kafka} --delete --topic accounts.requests"
+    )
+    delete(kafka, "accounts.requests")
+    assert asked.ensure_mail(info) == {0: 0, 1: 0, 2: 0}
 
 
 def test_a_topic_that_is_gone_is_not_made_again(kafka: str, postgres: str) -> None:
