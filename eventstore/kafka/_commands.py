@@ -17,11 +17,16 @@ def delete_topic(bootstrap: str, topic: str) -> str:
     return f"kafka-topics.sh --bootstrap-server {bootstrap} --delete --topic {topic}"
 
 
-def alter_brokers(bootstrap: str, setting: str, value: str) -> str:
-    """The command that gives all brokers this setting."""
+def alter_brokers(bootstrap: str, setting: str, value: str, *, only: int | None = None) -> str:
+    """The command that gives all brokers this setting, or one, by its id.
+
+    Kafka goes by what is set for a broker alone, else for all brokers, else in the broker's
+    server.properties.
+    """
+    whom = "--entity-default" if only is None else f"--entity-name {only}"
     return (
         f"kafka-configs.sh --bootstrap-server {bootstrap} --alter "
-        f"--entity-type brokers --entity-default --add-config {setting}={value}"
+        f"--entity-type brokers {whom} --add-config {setting}={value}"
     )
 
 

@@ -57,6 +57,7 @@ MAIL_CONFIG: Final[Mapping[str, str]] = MappingProxyType(
     {
         "cleanup.policy": "delete",
         "message.timestamp.type": "LogAppendTime",  # a sender's clock may be wrong
+        "retention.bytes": "-1",
         "retention.ms": str(REQUESTS_KEPT_SECONDS * 1_000),
         "segment.ms": str(REQUESTS_KEPT_SECONDS * 250),  # only whole segments expire
     }
@@ -90,9 +91,11 @@ def config_of(durability: Durability, config: Mapping[str, str] = CONFIG) -> dic
     return {**config, "min.insync.replicas": str(IN_SYNC[durability])}
 
 
-def unmet(found: Mapping[str, str], durability: Durability) -> Iterator[Unmet]:
+def unmet(
+    found: Mapping[str, str], durability: Durability, config: Mapping[str, str] = CONFIG
+) -> Iterator[Unmet]:
     """Which of a topic's effective settings are not as ours, the `HARMLESS` among them."""
-    for setting, expected in config_of(durability).items():
+    for setting, expected in config_of(durability, config).items():
         value = found.get(setting, "")
         if value == expected:
             continue

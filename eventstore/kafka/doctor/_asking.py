@@ -7,6 +7,7 @@ from eventstore.kafka.doctor._brokers import Brokers
 from eventstore.kafka.doctor._database import Database
 from eventstore.kafka.doctor._notes import Notes
 from eventstore.kafka.doctor._topic import (
+    PARTITIONS,
     judge_cluster,
     judge_identity,
     judge_mail,
@@ -82,10 +83,17 @@ class Asking:
         requests, replies = requests_topic(facts.topic), replies_topic(facts.topic)
         asked = {requests: Purpose.REQUESTS, replies: Purpose.REPLIES}
         mail = {topic: self.topic(topic, purpose) for topic, purpose in asked.items()}
-        for found in mail.values():
-            if found is not None:
-                self.notes.findings += judge_mail(found, len(facts.partitions))
+        if not self._has_other_partitions(facts.topic):  # else these may well be right
+            for found in mail.values():
+                if found is not None:
+                    judged = judge_mail(found, len(facts.partitions), self._wanted)
+                    self.notes.findings += judged
         if mail[requests] is not None:
             with self.notes.trying(requests, "its writers, and the requests that wait"):
                 return self.brokers.writers(facts.topic, requests, writers_group(facts.topic))
         return None
+
+    def _has_other_partitions(self, topic: str) -> bool:
+        return any(
+            each.topic == topic and each.subject == PARTITIONS for each in self.notes.findings
+        )

@@ -14,6 +14,7 @@ from confluent_kafka import (
 from eventstore.defaults import CONNECT_SECONDS
 from eventstore.kafka._admin import URL_SAFE, Admin, explained
 from eventstore.kafka.doctor.facts import (
+    SIZE,
     Cluster,
     Member,
     Purpose,
@@ -48,10 +49,13 @@ class Brokers:
         with explained(self._settings, "the brokers' settings"):
             answers = self._client.describe_configs(resources, request_timeout=CONNECT_SECONDS)
             found = [answers[each].result() for each in resources]
+        sizes = {broker: each[SIZE] for broker, each in zip(brokers, found, strict=True)}
+        alone = kafka.ConfigSource.DYNAMIC_BROKER_CONFIG.value
         return Cluster(
             brokers,
-            min(int(each["message.max.bytes"].value) for each in found),
+            {broker: int(entry.value) for broker, entry in sizes.items()},
             any(each["auto.create.topics.enable"].value == "true" for each in found),
+            frozenset(broker for broker, entry in sizes.items() if entry.source == alone),
         )
 
     def topic(self, topic: str, purpose: Purpose) -> TopicFacts | None:

@@ -7,10 +7,12 @@ from eventstore.kafka._commands import (
     alter_brokers,
     alter_topic,
     assignment,
+    delete_topic,
     describe_topic,
     reassign,
 )
 from eventstore.kafka.doctor.facts import (
+    SIZE,
     Cluster,
     Known,
     Purpose,
@@ -23,24 +25,15 @@ from eventstore.kafka.settings import PRODUCER
 from eventstore.kafka.topics import HARMLESS, MAIL_CONFIG, MESSAGE_BYTES, REPLICAS, Unmet, unmet
 
 IN_SYNC: Final = "min.insync.replicas"
+PARTITIONS: Final = "partitions"
+"""The subject of findings about a topic's number of partitions."""
 RETENTION: Final = "retention.ms"
 CLEANUP: Final = "cleanup.policy"
 
 
 def judge_cluster(cluster: Cluster, wanted: Wanted) -> Iterator[Finding]:
     """What the brokers' own settings do to topics that are made from now on."""
-    least = PRODUCER["message.max.bytes"]
-    if cluster.message_max_bytes < least:
-        yield Finding(
-            Severity.WARNING,
-            "(brokers)",
-            "message size",
-            setting="message.max.bytes",
-            expected=f"at least {least}",
-            found=str(cluster.message_max_bytes),
-            mend="topics that are made from now on would be refused; let brokers take more",
-            command=alter_brokers(wanted.bootstrap, "message.max.bytes", str(least)),
-        )
+    yield from _small_messages(cluster, wanted)
     if cluster.auto_create:
         yield Finding(
             Severity.NOTE,
@@ -52,6 +45,34 @@ def judge_cluster(cluster: Cluster, wanted: Wanted) -> Iterator[Finding]:
             mend="whoever asks for a topic first makes it, with settings that lose events, and it "
             "is then refused here; set it in the brokers' server.properties and restart them",
         )
+
+
+def _small_messages(cluster: Cluster, wanted: Wanted) -> Iterator[Finding]:
+    """Brokers that take less than the client may send: each by a setting of its own, or all."""
+    least = PRODUCER[SIZE]
+    for broker in sorted(cluster.set_alone):
+        size = cluster.message_max_bytes[broker]
+        if size < least:
+            found = f"{size}, which broker {broker} alone is set to"
+            yield _takes_less(found, alter_brokers(wanted.bootstrap, SIZE, str(least), only=broker))
+    others = cluster.message_max_bytes.keys() - cluster.set_alone
+    size = min((cluster.message_max_bytes[each] for each in others), default=least)
+    if size < least:
+        yield _takes_less(str(size), alter_brokers(wanted.bootstrap, SIZE, str(least)))
+
+
+def _takes_less(found: str, command: str) -> Finding:
+    return Finding(
+        Severity.WARNING,
+        "(brokers)",
+        _SUBJECTS[MESSAGE_BYTES],
+        setting=SIZE,
+        expected=f"at least {PRODUCER[SIZE]}",
+        found=found,
+        mend="topics that are made from now on would be refused; let brokers take more, by a "
+        "command that goes before server.properties",
+        command=command,
+    )
 
 
 def judge_topic(facts: TopicFacts, cluster: Cluster, wanted: Wanted) -> Iterator[Finding]:
@@ -84,7 +105,7 @@ def judge_identity(facts: TopicFacts, known: Known) -> Iterator[Finding]:
             yield Finding(
                 Severity.ERROR,
                 facts.topic,
-                "partitions",
+                PARTITIONS,
                 expected=f"{number}, {who}",
                 found=str(len(facts.partitions)),
                 mend="streams would move to other partitions and lose their history, so appends "
@@ -92,17 +113,18 @@ def judge_identity(facts: TopicFacts, known: Known) -> Iterator[Finding]:
             )
 
 
-def judge_mail(facts: TopicFacts, partitions: int) -> Iterator[Finding]:
+def judge_mail(facts: TopicFacts, partitions: int, wanted: Wanted) -> Iterator[Finding]:
     """Whether a request or reply topic fits the topic of events that it belongs to."""
     if len(facts.partitions) != partitions:
         yield Finding(
             Severity.ERROR,
             facts.topic,
-            "partitions",
+            PARTITIONS,
             expected=f"{partitions}, as the topic of events has",
             found=str(len(facts.partitions)),
-            mend="writers are refused; stop them and delete this topic, in which nothing lasts: "
+            mend="writers are refused; nothing in this topic lasts: stop them and delete it, and "
             "they make it again",
+            command=delete_topic(wanted.bootstrap, facts.topic),
         )
 
 
@@ -136,23 +158,12 @@ def _settings(facts: TopicFacts, wanted: Wanted) -> Iterator[Finding]:
 
 def _mail_settings(facts: TopicFacts, wanted: Wanted) -> Iterator[Finding]:
     """Requests must last until they are taken, and need not last longer."""
-    found, expected = facts.config.get(CLEANUP, ""), MAIL_CONFIG[CLEANUP]
-    if found != expected:
-        why = "a compacted topic drops all but the last request of each key"
-        yield _unlike(facts, wanted, Severity.ERROR, Unmet(CLEANUP, expected, found), why)
-    kept, least = int(facts.config[RETENTION]), int(MAIL_CONFIG[RETENTION])
-    retention = Unmet(RETENTION, str(least), str(kept))
-    if 0 <= kept < least:
-        why = "requests could expire before a writer takes them"
-        yield _unlike(facts, wanted, Severity.WARNING, retention, why)
-    elif kept != least:
-        why = "requests and replies are kept for longer than anybody reads them"
-        yield _unlike(facts, wanted, Severity.NOTE, retention, why)
-    size, needed = int(facts.config[MESSAGE_BYTES]), PRODUCER["message.max.bytes"]
-    if size < needed:
-        unlike = Unmet(MESSAGE_BYTES, str(needed), str(size))
-        why = "a large append could not be sent to its writer"
-        yield _unlike(facts, wanted, Severity.ERROR, unlike, why)
+    for unlike in unmet(facts.config, wanted.durability, MAIL_CONFIG):
+        severity, why = _MAIL[unlike.setting]
+        if unlike.setting == RETENTION and not 0 <= int(unlike.found) < int(unlike.expected):
+            severity = Severity.NOTE
+            why = "requests and replies are kept for longer than anybody reads them"
+        yield _unlike(facts, wanted, severity, unlike, why)
 
 
 def _unlike(
@@ -292,3 +303,23 @@ _WHY: Final = {
     "unclean.leader.election.enable": "a broker that lacks events could lead, and lose them",
 }
 """What each setting would lead to."""
+
+_MAIL: Final = {
+    CLEANUP: (Severity.ERROR, "a compacted topic drops all but the last request of each key"),
+    IN_SYNC: (Severity.WARNING, "a request could be on one broker only, and be lost with it"),
+    MESSAGE_BYTES: (Severity.ERROR, "a large append could not be sent to its writer"),
+    "message.timestamp.type": (
+        Severity.WARNING,
+        "requests would expire by their senders' clocks, which may be wrong",
+    ),
+    "retention.bytes": (
+        Severity.WARNING,
+        "requests could be deleted before a writer takes them",
+    ),
+    RETENTION: (Severity.WARNING, "requests could expire before a writer takes them"),
+    "segment.ms": (
+        Severity.NOTE,
+        "requests and replies would be kept for longer, or in many small segments",
+    ),
+}
+"""How bad another setting of a request or reply topic is, and what it would lead to."""

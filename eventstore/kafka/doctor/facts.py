@@ -4,12 +4,15 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from eventstore.kafka.rule import Dead
 from eventstore.kafka.topics import Durability
 from eventstore.log import LogPosition
 from eventstore.postgres.topics import RecordedTopic
+
+SIZE: Final = "message.max.bytes"
+"""The brokers' setting that says how much they take at once; a topic may have one of its own."""
 
 
 class Purpose(enum.StrEnum):
@@ -39,10 +42,13 @@ class Cluster(NamedTuple):
 
     brokers: tuple[int, ...]
     """Their ids."""
-    message_max_bytes: int
-    """What topics get that are made from now on: the least of all brokers' settings."""
+    message_max_bytes: Mapping[int, int]
+    """What topics get that have no such setting of their own, by broker."""
     auto_create: bool
     """Whether a topic is made by whoever asks for it."""
+    set_alone: frozenset[int] = frozenset()
+    """Brokers whose `message_max_bytes` was set for each alone: what is set for all, by command
+    or in server.properties, does not reach them."""
 
 
 class Replication(NamedTuple):

@@ -14,11 +14,12 @@ from confluent_kafka.admin import AdminClient
 from eventstore.kafka._admin import Admin
 from eventstore.kafka._admin import kafka as admin_module
 from eventstore.kafka.doctor import Diagnosis, Doctor, Finding, Severity
+from eventstore.kafka.doctor._brokers import Brokers
 from eventstore.kafka.header import HEADER
 from eventstore.kafka.records import BY, claim_header
 from eventstore.kafka.rule import Dead
 from eventstore.kafka.settings import KafkaSettings
-from eventstore.kafka.topics import Topics, requests_topic
+from eventstore.kafka.topics import MAIL_CONFIG, Topics, config_of, requests_topic
 from eventstore.postgres import checkpoints
 from eventstore.postgres.address import connect
 from eventstore.postgres.checkpoints import PartitionKey
@@ -65,19 +66,25 @@ class Ward:
 
     def alter(self, setting: str, value: str) -> None:
         """What `kafka-configs.sh --alter --entity-type topics --add-config` does."""
-        client: Any = AdminClient({"bootstrap.servers": self.kafka})
-        entry = admin_module.ConfigEntry(
-            setting, value, incremental_operation=admin_module.AlterConfigOpType.SET
-        )
-        resource = admin_module.ConfigResource(
-            admin_module.ResourceType.TOPIC, TOPIC, incremental_configs=[entry]
-        )
-        client.incremental_alter_configs([resource])[resource].result()
+        alter(self.kafka, "TOPIC", TOPIC, setting, value)
 
     def wait_for(self, setting: str, value: str) -> None:
         asker = Admin(KafkaSettings(self.kafka))
         while asker.config(TOPIC)[setting] != value:
             time.sleep(0.01)
+
+
+def alter(kafka: str, kind: str, name: str, setting: str, value: str | None) -> None:
+    """What `kafka-configs.sh --alter` does; None deletes the setting."""
+    client: Any = AdminClient({"bootstrap.servers": kafka})
+    operation = admin_module.AlterConfigOpType
+    entry = admin_module.ConfigEntry(
+        setting, value, incremental_operation=operation.DELETE if value is None else operation.SET
+    )
+    resource = admin_module.ConfigResource(
+        admin_module.ResourceType[kind], name, incremental_configs=[entry]
+    )
+    client.incremental_alter_configs([resource])[resource].result()
 
 
 @pytest.fixture
@@ -208,6 +215,47 @@ def test_a_topic_made_again_and_checkpoints_of_another_log_are_errors(ward: Ward
         connection.execute("UPDATE foldlog.checkpoints SET next_offset = 2, next_sequence = 9")
     (other,) = of(ward.examine(), "checkpoint")
     assert other.found == "another record, or none"
+
+
+def test_request_topics_are_not_to_be_deleted_for_what_became_of_their_topic_of_events(
+    ward: Ward,
+) -> None:
+    log = ScriptedLog(ward.kafka, TOPIC)
+    log.append(log.claim(), "alice", [MoneyDeposited(amount=1)])
+    admin = Admin(log.settings)
+    admin.create(requests_topic(TOPIC), 2, 1, config_of("single", MAIL_CONFIG))
+    (unfit,) = worse(ward.examine())
+    assert (unfit.topic, unfit.subject) == (requests_topic(TOPIC), "partitions")
+    assert unfit.command is not None
+    assert unfit.command.endswith(f"--delete --topic {requests_topic(TOPIC)}")
+    described = admin.describe(TOPIC)
+    assert described is not None
+    with connect(ward.postgres) as connection:
+        record_topic(connection, TOPIC, RecordedTopic(described.topic_id, 2))
+    (grown,) = worse(ward.examine())
+    assert (grown.topic, grown.subject) == (TOPIC, "partitions")
+
+
+def test_a_command_that_lets_a_broker_take_more_reaches_the_setting_of_that_broker_alone(
+    ward: Ward,
+) -> None:
+    def small() -> list[Finding]:
+        return [each for each in of(ward.examine(), "message size") if each.topic == "(brokers)"]
+
+    (broker,) = Brokers(KafkaSettings(ward.kafka)).cluster().brokers
+    alter(ward.kafka, "BROKER", str(broker), "message.max.bytes", "500000")
+    try:
+        while not (found := small()):
+            time.sleep(0.01)
+        assert found[0].severity is Severity.WARNING
+        assert found[0].command is not None
+        command, _, value = found[0].command.rpartition("message.max.bytes=")
+        assert command.endswith(f"--entity-type brokers --entity-name {broker} --add-config ")
+        alter(ward.kafka, "BROKER", str(broker), "message.max.bytes", value)
+        while small():
+            time.sleep(0.01)
+    finally:
+        alter(ward.kafka, "BROKER", str(broker), "message.max.bytes", None)
 
 
 def test_claims_tell_who_fought_for_a_partition(ward: Ward) -> None:

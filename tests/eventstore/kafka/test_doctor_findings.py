@@ -47,7 +47,7 @@ from eventstore.postgres.topics import RecordedTopic
 from tests.bank import MoneyDeposited
 
 ERROR, WARNING, NOTE = Severity
-CLUSTER = Cluster((1, 2, 3), 1_048_588, auto_create=False)
+CLUSTER = Cluster((1, 2, 3), dict.fromkeys((1, 2, 3), 1_048_588), auto_create=False)
 REPLICATED = Wanted("broker:9092", "replicated")
 AT = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 CLAIM = Claim(10, 4, "host:17", AT)
@@ -133,7 +133,7 @@ def test_too_few_replicas_are_mended_by_a_command_that_names_the_brokers() -> No
 
 
 def test_too_few_brokers_are_said_and_one_copy_is_noted_where_it_was_accepted() -> None:
-    small = Cluster((1,), 1_048_588, auto_create=False)
+    small = Cluster((1,), {1: 1_048_588}, auto_create=False)
     finding = next(judge_topic(a_topic(replicas=(1,)), small, REPLICATED))
     assert (finding.severity, finding.command) == (ERROR, None)
     assert finding.mend.startswith("add brokers: there are 1")
@@ -182,25 +182,66 @@ def test_a_topic_that_is_gone_is_an_error_and_one_that_never_was_a_note() -> Non
 
 def test_request_topics_must_last_and_have_the_partitions_of_their_topic() -> None:
     requests = a_topic(purpose=Purpose.REQUESTS)
-    assert list(judge_mail(requests, 1)) == []
-    assert told(list(judge_mail(requests, 3))) == [(ERROR, "partitions")]
+    assert list(judge_mail(requests, 1, REPLICATED)) == []
+    (unfit,) = judge_mail(requests, 3, REPLICATED)
+    assert (unfit.severity, unfit.subject) == (ERROR, "partitions")
+    assert unfit.command == (
+        "kafka-topics.sh --bootstrap-server broker:9092 --delete --topic accounts"
+    )
     for value, severity in (("1", WARNING), ("-1", NOTE)):
         assert told(judged(a_topic(purpose=Purpose.REQUESTS, retention_ms=value))) == [
             (severity, "retention")
         ]
-    unfit = a_topic(purpose=Purpose.REQUESTS, cleanup_policy="compact", max_message_bytes="1")
-    assert told(judged(unfit)) == [
-        (ERROR, "compaction"),
-        (ERROR, "message size"),
-    ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "severity", "subject"),
+    [
+        ("cleanup.policy", "compact", ERROR, "compaction"),
+        ("max.message.bytes", "1", ERROR, "message size"),
+        ("message.timestamp.type", "CreateTime", WARNING, "timestamps"),
+        ("min.insync.replicas", "1", WARNING, "replicas in sync"),
+        ("retention.bytes", "1000", WARNING, "retention"),
+        ("segment.ms", "1", NOTE, "segments"),
+    ],
+)
+def test_each_setting_by_which_mail_could_be_lost_is_told_with_the_command_that_mends_it(
+    setting: str, value: str, severity: Severity, subject: str
+) -> None:
+    for purpose in (Purpose.REQUESTS, Purpose.REPLIES):
+        facts = a_topic(purpose=purpose)
+        (finding,) = judged(replace(facts, config={**facts.config, setting: value}))
+        assert (finding.severity, finding.subject, finding.setting) == (severity, subject, setting)
+        assert finding.command is not None
+        expected = finding.expected.removeprefix("at least ")
+        assert finding.command.endswith(f"--add-config {setting}={expected}")
+        assert "event" not in finding.mend
+
+
+def test_every_setting_that_mail_topics_are_made_with_is_judged() -> None:
+    facts = a_topic(purpose=Purpose.REQUESTS)
+    for setting in MAIL_CONFIG:
+        other = {**facts.config, setting: "1"}
+        assert [each.setting for each in judged(replace(facts, config=other))] == [setting]
 
 
 def test_brokers_that_take_small_messages_or_make_topics_by_themselves_are_told() -> None:
-    found = list(judge_cluster(Cluster((1,), 1_000, auto_create=True), REPLICATED))
+    found = list(judge_cluster(Cluster((1,), {1: 1_000}, auto_create=True), REPLICATED))
     assert told(found) == [(WARNING, "message size"), (NOTE, "automatic topics")]
     assert found[0].command is not None
     assert "--entity-type brokers --entity-default" in found[0].command
     assert list(judge_cluster(CLUSTER, REPLICATED)) == []
+
+
+def test_a_setting_that_a_broker_has_alone_is_mended_at_that_broker() -> None:
+    bytes_of = {1: 1_000, 2: 2_000, 3: 1_048_588}
+    cluster = Cluster((1, 2, 3), bytes_of, auto_create=False, set_alone=frozenset({2, 3}))
+    alone, default = judge_cluster(cluster, REPLICATED)
+    assert (alone.found, default.found) == ("2000, which broker 2 alone is set to", "1000")
+    assert alone.command is not None
+    assert "--entity-type brokers --entity-name 2 " in alone.command
+    assert default.command is not None
+    assert "--entity-type brokers --entity-default " in default.command
 
 
 def test_a_sound_log_has_no_findings() -> None:
