@@ -62,7 +62,7 @@ def doctor(
     if as_json:
         click.echo(json.dumps(_facts(found), indent=2))
     else:
-        _show(found, Console())
+        show(found, Console())
     ctx.exit(_exit_code(found))
 
 
@@ -86,7 +86,8 @@ def _facts(found: Diagnosis) -> dict[str, object]:
     return {**dataclasses.asdict(found), "exit_code": _exit_code(found)}
 
 
-def _show(found: Diagnosis, console: Console) -> None:
+def show(found: Diagnosis, console: Console) -> None:
+    """Print what was found as people read it: a table, then what mends each finding."""
     if found.findings:
         console.print(_table(found.findings))
         _show_mending(found.findings, console)
@@ -98,7 +99,7 @@ def _show(found: Diagnosis, console: Console) -> None:
 def _table(findings: Sequence[Finding]) -> Table:
     table = Table(box=box.SIMPLE)
     for title in ("", "severity", "where", "what", "expected", "found"):
-        table.add_column(title, justify="right" if not title else "left")
+        table.add_column(title, justify="right" if not title else "left", overflow="fold")
     for number, each in enumerate(findings, 1):
         table.add_row(
             str(number),
