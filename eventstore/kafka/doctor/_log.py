@@ -1,6 +1,7 @@
 """Judges what stands in a partition of events: lost, foreign, dead and unreadable records."""
 
 from collections.abc import Collection, Iterator
+from datetime import timedelta
 from typing import Final
 
 from eventstore.kafka._commands import who_may_write
@@ -10,6 +11,8 @@ from eventstore.kafka.doctor.findings import Finding, Severity
 from eventstore.kafka.rule import Dead
 from eventstore.kafka.schemas import SCHEMAS_TOPIC, SchemaTable
 
+RECENT: Final = timedelta(days=7)
+"""How long an intrusion is a warning: after that, nothing is left to be done about it."""
 NO_WRITER_DOES_THIS: Final = frozenset({Dead.BROKEN})
 LATE: Final = frozenset({Dead.SEALED, Dead.STALE_SEAL})
 MEANING: Final = {
@@ -87,11 +90,13 @@ def judge_schemas(
             )
 
 
-def judge_schemas_topic(ignored: int, first: int | None, wanted: Wanted) -> Iterator[Finding]:
-    """Records of the schemas topic that are no schemas."""
+def judge_schemas_topic(
+    ignored: int, first: int | None, wanted: Wanted, age: timedelta | None
+) -> Iterator[Finding]:
+    """Records of the schemas topic that are no schemas; ``age`` is that of the youngest."""
     if ignored:
         yield Finding(
-            Severity.WARNING,
+            _intrusion(age),
             SCHEMAS_TOPIC,
             "foreign records",
             expected="schemas only, each under its SHA-256",
@@ -107,7 +112,7 @@ def _foreign(facts: LogFacts, wanted: Wanted) -> Finding:
     more = "" if facts.foreign <= len(facts.strangers) else "; …"
     return _finding(
         facts,
-        Severity.WARNING,
+        _intrusion(facts.foreign_age),
         "foreign records",
         expected="records of writers only",
         found=f"{facts.foreign} without our header: {shown}{more}",
@@ -115,6 +120,11 @@ def _foreign(facts: LogFacts, wanted: Wanted) -> Finding:
         "This lists who does",
         command=who_may_write(wanted.bootstrap, facts.topic),
     )
+
+
+def _intrusion(age: timedelta | None) -> Severity:
+    """Nothing takes a record out of a log again, so it is told for ever, but less loudly."""
+    return Severity.NOTE if age is not None and age > RECENT else Severity.WARNING
 
 
 def _described(stranger: Stranger) -> str:

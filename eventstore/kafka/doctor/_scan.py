@@ -8,7 +8,7 @@ needs no rule is counted: foreign records and claims.
 
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
@@ -55,6 +55,25 @@ class Scan(Protocol):
         ...
 
 
+class _Latest:
+    """How old the youngest of some records is, by their timestamps."""
+
+    def __init__(self) -> None:
+        self._at: datetime | None = None
+        self._is_known = True
+
+    def take(self, message: Message) -> None:
+        """Take one of the records."""
+        at = _written(message)
+        self._is_known = self._is_known and at is not None
+        if at is not None:
+            self._at = max(at, self._at or at)
+
+    def age(self) -> timedelta | None:
+        """Until now; None: one of them does not say when it was written, or there is none."""
+        return datetime.now(UTC) - self._at if self._is_known and self._at else None
+
+
 class _Claimed(NamedTuple):
     seconds: float
     by: str
@@ -93,6 +112,7 @@ class PartitionScan:
         self._events = 0
         self._foreign = 0
         self._strangers: list[Stranger] = []
+        self._latest_foreign = _Latest()
         self._unknown: str | None = None
         self._claim: Claim | None = None
         self._recent: deque[_Claimed] = deque()
@@ -140,6 +160,7 @@ class PartitionScan:
             dead={} if rule is None else dict(rule.dead),
             foreign=self._foreign,
             strangers=tuple(self._strangers),
+            foreign_age=self._latest_foreign.age(),
             unknown=self._unknown,
             claim=self._claim,
             rivalry=self._rivalry,
@@ -177,6 +198,7 @@ class PartitionScan:
 
     def _take_foreign(self, offset: int, message: Message) -> None:
         self._foreign += 1
+        self._latest_foreign.take(message)
         if self._rule is not None:
             self._rule.foreign(offset)
         if len(self._strangers) < STRANGERS:
@@ -211,6 +233,12 @@ class SchemasScan:
         self.table: Final = SchemaTable()
         self.ignored = 0
         self.first_ignored: int | None = None
+        self._latest_ignored = _Latest()
+
+    @property
+    def ignored_age(self) -> timedelta | None:
+        """How old the youngest of these is; None: that is not known."""
+        return self._latest_ignored.age()
 
     def take(self, message: Message) -> None:
         """Take the next record."""
@@ -222,6 +250,7 @@ class SchemasScan:
         self.table.learn(offset, key, message.value())
         if key is None or self.table.by_sha256(key) is None:
             self.ignored += 1
+            self._latest_ignored.take(message)
             if self.first_ignored is None:
                 self.first_ignored = offset
 
@@ -244,9 +273,12 @@ def shown(key: bytes | None) -> str:
 
 def _stranger(offset: int, message: Message) -> Stranger:
     names = tuple(shown(name.encode()) for name, _ in _headers(message)[:STRANGERS])
+    return Stranger(offset, shown(message.key()), names, _written(message))
+
+
+def _written(message: Message) -> datetime | None:
     kind, milliseconds = message.timestamp()
-    at = None if kind == TIMESTAMP_NOT_AVAILABLE else _moment(milliseconds / 1_000)
-    return Stranger(offset, shown(message.key()), names, at)
+    return None if kind == TIMESTAMP_NOT_AVAILABLE else _moment(milliseconds / 1_000)
 
 
 def _headers(message: Message) -> list[tuple[str, bytes | None]]:

@@ -139,7 +139,9 @@ class Doctor:
             return SchemaTable()
         failed = scan(self._settings, {(SCHEMAS_TOPIC, 0): schemas}, _tell_nobody)
         _say_unread(failed, notes)
-        notes.findings += judge_schemas_topic(schemas.ignored, schemas.first_ignored, self._wanted)
+        notes.findings += judge_schemas_topic(
+            schemas.ignored, schemas.first_ignored, self._wanted, schemas.ignored_age
+        )
         return schemas.table
 
     def _read(

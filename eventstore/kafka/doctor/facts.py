@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from eventstore.kafka.rule import Dead
@@ -149,6 +149,8 @@ class LogFacts:
     foreign: int = 0
     strangers: tuple[Stranger, ...] = ()
     """The first foreign records."""
+    foreign_age: timedelta | None = None
+    """How old the youngest foreign record is, by its own timestamp; None: that is not known."""
     unknown: str | None = None
     """What a newer release wrote, if anything: no reader passes it."""
     claim: Claim | None = None

@@ -153,7 +153,8 @@ def test_what_strangers_zombies_and_rivals_left_in_the_log_is_told(ward: Ward) -
     log = ScriptedLog(ward.kafka, TOPIC)
     first = log.claim(1)
     log.append(first, "alice", [MoneyDeposited(amount=1)] * 2)
-    stranger = log.put(b"order-7", b"secret", [("source", b"secret")])
+    now = time.time_ns() // 1_000
+    stranger = log.put(b"order-7", b"secret", [("source", b"secret")], now)
     second = log.claim(2)
     log.append(first, "alice", [MoneyDeposited(amount=5)])  # a zombie
     log.claim(2)  # too late
@@ -162,6 +163,7 @@ def test_what_strangers_zombies_and_rivals_left_in_the_log_is_told(ward: Ward) -
     log.append(rivals[-1], "carol", [MoneyDeposited(amount=1)] * 3, only=2)
     found = ward.examine()
     (foreign,) = of(found, "foreign records")
+    assert foreign.severity is Severity.WARNING
     assert f"offset {stranger}" in foreign.found
     assert "key order-7, headers source" in foreign.found
     assert "secret" not in foreign.found
@@ -177,6 +179,15 @@ def test_what_strangers_zombies_and_rivals_left_in_the_log_is_told(ward: Ward) -
     assert {each.severity for each in worse(found)} == {Severity.WARNING}
     (read,) = found.read
     assert read.events == 3
+
+
+def test_a_stranger_of_long_ago_leaves_nothing_to_be_mended(ward: Ward) -> None:
+    log = ScriptedLog(ward.kafka, TOPIC)
+    log.append(log.claim(), "alice", [MoneyDeposited(amount=1)])
+    log.put(b"order-7", b"of another age")
+    found = ward.examine()
+    assert worse(found) == []
+    assert len(of(found, "foreign records")) == 1
 
 
 def test_the_end_of_a_long_log_is_judged_as_the_whole_would_be(ward: Ward) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -271,6 +271,28 @@ def test_an_intruder_is_named_by_its_key_its_headers_and_its_time() -> None:
     assert finding.command == "kafka-acls.sh --bootstrap-server broker:9092 --list --topic accounts"
 
 
+@pytest.mark.parametrize(
+    ("age", "severity"),
+    [
+        (None, WARNING),
+        (timedelta(0), WARNING),
+        (timedelta(days=6), WARNING),
+        (timedelta(days=8), NOTE),
+        (timedelta(days=-8), WARNING),
+    ],
+)
+def test_an_intruder_of_long_ago_is_a_note_since_nothing_mends_it(
+    age: timedelta | None, severity: Severity
+) -> None:
+    strangers = (Stranger(5, "order-7", (), AT),)
+    log = replace(LOG, foreign=1, strangers=strangers, foreign_age=age)
+    (finding,) = judge_log(log, REPLICATED)
+    assert (finding.severity, finding.subject) == (severity, "foreign records")
+    assert finding.command is not None
+    (of_schemas,) = judge_schemas_topic(1, 5, REPLICATED, age)
+    assert of_schemas.severity is severity
+
+
 @pytest.mark.parametrize("reason", [each for each in Dead if each is not Dead.FOREIGN])
 def test_dead_records_are_counted_per_reason(reason: Dead) -> None:
     (finding,) = judge_log(replace(LOG, dead={reason: 3}), REPLICATED)
@@ -293,8 +315,8 @@ def test_events_without_a_schema_or_a_class_stop_readers() -> None:
 
 
 def test_strangers_in_the_schemas_topic_are_told() -> None:
-    assert told(list(judge_schemas_topic(2, 5, REPLICATED))) == [(WARNING, "foreign records")]
-    assert list(judge_schemas_topic(0, None, REPLICATED)) == []
+    assert told(list(judge_schemas_topic(2, 5, REPLICATED, None))) == [(WARNING, "foreign records")]
+    assert list(judge_schemas_topic(0, None, REPLICATED, None)) == []
 
 
 def writers(*members: Member, waiting: int = 0) -> WritersFacts:

@@ -1,6 +1,7 @@
 """What the doctor counts in a partition, record by record, from wherever it begins."""
 
 import os
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -119,6 +120,17 @@ def test_strangers_are_counted_without_the_rule_and_only_the_first_are_shown() -
     facts = read([a_message(60 + each, key=b"k" * 99) for each in range(9)], first=60)
     assert (facts.foreign, len(facts.strangers), facts.ruled_from) == (9, STRANGERS, None)
     assert facts.strangers[0].key == "k" * KEY_SHOWN + "…"
+
+
+def test_the_age_of_strangers_is_that_of_the_youngest_if_all_say_theirs() -> None:
+    now = int(time.time() * 1_000)
+    old, young = a_message(60, at=1_000), a_message(61, at=now - 5_000)
+    age = read([old, young, a_message(62, at=2_000)], first=60).foreign_age
+    assert age is not None
+    assert 5 <= age.total_seconds() < 60
+    undated = Message("accounts", 0, 62, b"", b"", [], None, (0, 0))
+    assert read([old, undated], first=60).foreign_age is None
+    assert read([], first=60).foreign_age is None
 
 
 def test_what_a_newer_release_wrote_ends_the_judgement() -> None:
