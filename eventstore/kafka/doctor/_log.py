@@ -75,8 +75,8 @@ def judge_schemas(
                 "unknown schema",
                 expected=f"the schema {fingerprint.hex()}… in {SCHEMAS_TOPIC}",
                 found=f"none, but {events} events of it, the first at offset {first_offset}",
-                mend=f"readers stop there; restore {SCHEMAS_TOPIC}, or start a process whose "
-                "release writes this schema, which registers it again",
+                mend=f"readers stop there; restore {SCHEMAS_TOPIC} from a backup: registered again "
+                "it would get another id than these events name",
             )
         elif (name := event_name(schema)) not in known_events:
             yield _finding(
@@ -88,6 +88,21 @@ def judge_schemas(
                 mend="readers stop there; add a class with this stored name to the aggregate's "
                 "union",
             )
+
+
+def judge_schemas_start(start: int) -> Iterator[Finding]:
+    """Whether the schemas topic still holds its first schema."""
+    if start > 0:
+        yield Finding(
+            Severity.ERROR,
+            SCHEMAS_TOPIC,
+            "lost schemas",
+            expected="a topic that begins at offset 0",
+            found=f"it begins at offset {start}: what stood before was deleted",
+            mend="no process can start; restore the topic from a backup; mend its retention "
+            "before that",
+            partition=0,
+        )
 
 
 def judge_schemas_topic(

@@ -11,7 +11,12 @@ from typing import Final, NamedTuple
 from eventstore.events import Event
 from eventstore.kafka.doctor._asking import Asking
 from eventstore.kafka.doctor._database import Database
-from eventstore.kafka.doctor._log import judge_log, judge_schemas, judge_schemas_topic
+from eventstore.kafka.doctor._log import (
+    judge_log,
+    judge_schemas,
+    judge_schemas_start,
+    judge_schemas_topic,
+)
 from eventstore.kafka.doctor._looking import Looking
 from eventstore.kafka.doctor._notes import Notes
 from eventstore.kafka.doctor._scan import PartitionScan, SchemasScan
@@ -104,7 +109,9 @@ class Doctor:
         if facts is not None:
             with notes.trying(SCHEMAS_TOPIC, "the schemas"):
                 admin = asking.brokers.admin
-                return SchemasScan(admin.starts(SCHEMAS_TOPIC)[0], admin.ends(SCHEMAS_TOPIC)[0])
+                start = admin.starts(SCHEMAS_TOPIC)[0]
+                notes.findings += judge_schemas_start(start)
+                return SchemasScan(start, admin.ends(SCHEMAS_TOPIC)[0])
         return None
 
     def _log(

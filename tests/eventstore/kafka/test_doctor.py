@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from eventstore.kafka._admin import Admin
@@ -18,6 +19,7 @@ from eventstore.kafka.doctor._brokers import Brokers
 from eventstore.kafka.header import HEADER
 from eventstore.kafka.records import BY, claim_header
 from eventstore.kafka.rule import Dead
+from eventstore.kafka.schemas import SCHEMAS_TOPIC
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.topics import MAIL_CONFIG, Topics, config_of, requests_topic
 from eventstore.postgres import checkpoints
@@ -226,6 +228,20 @@ def test_a_topic_made_again_and_checkpoints_of_another_log_are_errors(ward: Ward
         connection.execute("UPDATE foldlog.checkpoints SET next_offset = 2, next_sequence = 9")
     (other,) = of(ward.examine(), "checkpoint")
     assert other.found == "another record, or none"
+
+
+def test_schemas_that_were_deleted_are_missed(ward: Ward) -> None:
+    with open_store(ward.kafka, ward.postgres, partitions=1) as store:
+        answer(store, deposit("alice"))
+    admin: Any = AdminClient({"bootstrap.servers": ward.kafka})
+    where = TopicPartition(SCHEMAS_TOPIC, 0, -1)
+    admin.delete_records([where])[where].result()
+    found = {
+        each.subject: each for each in ward.examine().findings if each.severity is Severity.ERROR
+    }
+    assert set(found) == {"lost schemas", "unknown schema"}
+    assert found["lost schemas"].found.startswith("it begins at offset 3")
+    assert "restore foldlog.schemas from a backup" in found["unknown schema"].mend
 
 
 def test_request_topics_are_not_to_be_deleted_for_what_became_of_their_topic_of_events(
