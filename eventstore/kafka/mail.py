@@ -7,9 +7,9 @@ every error ends sessions.
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, Message, Producer
 
-from eventstore.errors import ConfigurationError
+from eventstore.kafka._trouble import brief
 from eventstore.kafka.settings import KafkaSettings
 
 Reported: TypeAlias = Callable[[str | None], None]
@@ -33,7 +33,11 @@ class Mail:
         headers: Sequence[tuple[str, bytes]] = (),
         reported: Reported,
     ) -> None:
-        """Send one letter; ``reported`` may be called at once."""
+        """Send one letter; ``reported`` may be called at once, whatever keeps it from being sent.
+
+        What a letter holds, and where it goes, may have come from outside: no error of it is the
+        sender's.
+        """
 
         def report(error: KafkaError | None, _message: Message) -> None:
             reported(None if error is None else error.str())
@@ -42,8 +46,8 @@ class Mail:
             self._opened().produce(
                 topic, value, key, partition, on_delivery=report, headers=list(headers)
             )
-        except (KafkaException, BufferError, ConfigurationError) as error:
-            reported(str(error))
+        except Exception as error:  # noqa: BLE001 - nobody's letter may hold up the others
+            reported(brief(error))
 
     def poll(self) -> None:
         """Hand out the reports that have come."""

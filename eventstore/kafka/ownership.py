@@ -166,7 +166,8 @@ class Ownership:
         key = message.key() or b""
         if murmur2(key, self._partitions) != message.partition():
             raise NotARequest("its key belongs to another partition")
-        return unpack_request(self._topic, key, message.value() or b"", headers)
+        value = message.value() or b""
+        return unpack_request(self._topic, key, value, headers, partitions=self._partitions)
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         new = frozenset(each.partition for each in partitions)

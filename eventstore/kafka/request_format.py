@@ -106,12 +106,17 @@ def pack_request(request: Request) -> tuple[bytes, bytes]:
 
 
 def unpack_request(
-    topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes | None]]
+    topic: str,
+    key: bytes,
+    value: bytes,
+    headers: Sequence[tuple[str, bytes | None]],
+    *,
+    partitions: int,
 ) -> Request:
-    """The request in a record of the request topic of ``topic``.
+    """The request in a record of the request topic of ``topic``, which has ``partitions``.
 
     Raises:
-        NotARequest: It is none, or one of another layout.
+        NotARequest: It is none, or one of another layout, or one that nobody can answer.
     """
     header = next((found for name, found in headers if name == REQUEST), None)
     if header is None or len(header) != STRUCT.size or header[:2] != bytes((LAYOUT, APPEND)):
@@ -119,6 +124,10 @@ def unpack_request(
     _, _, count, reply_partition, expected, deadline, append_id, sender, number = STRUCT.unpack(
         header
     )
+    if reply_partition >= partitions:
+        raise NotARequest(f"it asks for its answer in partition {reply_partition} of {partitions}")
+    if expected < ANY_VERSION:
+        raise NotARequest(f"it expects version {expected}, where no stream is below 0")
     events = _events(value)
     if len(events) != count or not count:
         raise NotARequest(f"it has {len(events)} events, where its header says {count}")

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Final, Literal, TypeAlias
 
 from eventstore.errors import EventStoreError, StoreClosed
+from eventstore.kafka._trouble import Trouble
 from eventstore.kafka.answering import Answering
 from eventstore.kafka.forwarding import Forwarding
 from eventstore.kafka.mail import Mail
@@ -64,6 +65,7 @@ class Routing:
             self._mail, encoder, has_writers=topics.has_writers, tell=tell
         )
         self._answering = Answering(self._mail, self._settled)
+        self._trouble = Trouble()
         self._replies: Replies | None = None
         self._members: dict[str, Ownership] = {}
         self._owned: dict[str, frozenset[int]] = {}
@@ -210,7 +212,13 @@ class Routing:
         self._tell(partial(self._accept, topic, taken))
 
     def _accept(self, topic: str, taken: Taken) -> None:
-        request = self._answering.accept(topic, taken)
+        """Take on another's request, whatever it holds: none may hold up a writer, or the next."""
+        try:
+            request = self._answering.accept(topic, taken)
+        except Exception as error:  # noqa: BLE001 - a request's fault is its sender's alone
+            self._trouble.warn(f"a request to {topic} could not be taken on", error)
+            self._settled(topic, taken.partition, taken.offset)
+            return
         if request is None:
             return
         if self.owns(topic, taken.partition):

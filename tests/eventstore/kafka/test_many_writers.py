@@ -13,6 +13,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 import pytest
+from confluent_kafka import murmur2
 
 from eventstore.errors import (
     Busy,
@@ -24,10 +25,14 @@ from eventstore.errors import (
     UnknownOutcome,
 )
 from eventstore.kafka import answering, forwarding, requests
+from eventstore.kafka.answering import Answering
+from eventstore.kafka.ownership import Taken
+from eventstore.kafka.records import EncodedAppend
+from eventstore.kafka.request_format import REQUEST, Request, pack_request
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.store import KafkaEventStore
 from eventstore.kafka.topics import Topics, requests_topic
-from eventstore.store import Appended
+from eventstore.store import ANY, Appended
 from tests.bank import Account
 from tests.bank_store import SECONDS, answer, deposit, error_of, open_store
 from tests.raw_log import all_valid_events, claims, dump
@@ -47,6 +52,13 @@ def wait_for_share(*stores: KafkaEventStore) -> None:
     while sum(len(owned(each)) for each in stores) != PARTITIONS or not all(map(owned, stores)):
         assert time.monotonic() < deadline, [owned(each) for each in stores]
         time.sleep(0.05)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_writers_share_the_partitions_and_each_appends_to_all_of_them(
@@ -269,6 +281,58 @@ def test_what_is_no_request_is_passed_over_and_holds_nothing_up(
         for number in range(10):
             assert answer(client, deposit(f"account-{number}")).version == 1
     assert "holds what is no request" in caplog.text
+
+
+def send_by_hand(kafka: str, stream: str, *, deadline: float, reply_partition: int) -> None:
+    """A request whose bytes Foldlog never makes."""
+    partition = murmur2(stream.encode(), PARTITIONS)
+    append = EncodedAppend(Account.topic, stream, [(b"?" * 5, b"schema!!", 0)], ANY, uuid4())
+    value, header = pack_request(Request(append, deadline, b"sender!!", 1, reply_partition))
+    producer = KafkaSettings(kafka).producer(idempotent=False)
+    topic = requests_topic(Account.topic)
+    headers: list[tuple[str, str | bytes | None]] = [(REQUEST, header)]
+    producer.produce(topic, value, stream.encode(), partition, headers=headers)
+    assert not producer.flush(30)
+
+
+def all_settled(store: KafkaEventStore) -> bool:
+    """Whether every request that was taken has its answer, so that its offset can be committed."""
+    member = cast("Any", store)._writer._routing._members[Account.topic]
+    return not any(each._offsets for each in member._unanswered.values())
+
+
+@pytest.mark.parametrize("seconds", [-1, 60])
+def test_a_request_that_nobody_can_answer_kills_no_writer_and_holds_nothing_up(
+    kafka: str, postgres: str, seconds: int
+) -> None:
+    """Whether its deadline is over, so that it is answered at once, or not."""
+    with open_store(kafka, postgres, role="writer") as writer:
+        writer.open_topics()
+        deadline = time.time() + seconds
+        send_by_hand(kafka, "mallory", deadline=deadline, reply_partition=2**32 - 1)
+        with open_store(kafka, postgres, role="client") as client:
+            assert answer(client, deposit("mallory")).version == 1  # it came behind the other
+            wait_until(lambda: all_settled(writer))
+
+
+def test_a_request_that_cannot_be_taken_on_is_passed_over(
+    kafka: str, postgres: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    accept = Answering.accept
+
+    def fail(self: Answering, topic: str, taken: Taken) -> Any:
+        if taken.request.append.stream == "mallory":
+            raise OverflowError("too much")
+        return accept(self, topic, taken)
+
+    monkeypatch.setattr(Answering, "accept", fail)
+    with open_store(kafka, postgres, role="writer") as writer:
+        writer.open_topics()
+        send_by_hand(kafka, "mallory", deadline=time.time() + 60, reply_partition=0)
+        with open_store(kafka, postgres, role="client") as client:
+            streams = [f"account-{number}" for number in range(10)]
+            assert [answer(client, deposit(each)).version for each in streams] == [1] * 10
+        wait_until(lambda: "could not be taken on" in caplog.text and all_settled(writer))
 
 
 def test_a_version_that_no_stream_can_have_is_refused(kafka: str, postgres: str) -> None:

@@ -1,5 +1,7 @@
 """Requests and replies come through their bytes as they were."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -30,6 +32,7 @@ from eventstore.kafka.request_format import (
 from eventstore.metadata import NAMES
 from eventstore.store import ANY, Appended, Position
 
+PARTITIONS = 12
 INT64 = st.integers(-(2**63), 2**63 - 1)
 EVENTS = st.tuples(st.binary(max_size=60), st.binary(min_size=8, max_size=8), INT64)
 STREAMS = st.text(
@@ -49,12 +52,16 @@ APPENDS = st.builds(
 REQUESTS = st.builds(
     Request,
     append=APPENDS,
-    deadline=st.integers(0, 2**40).map(float),
+    deadline=st.integers(0, 2**32).map(float),
     sender=st.binary(min_size=8, max_size=8),
     number=st.integers(0, 2**64 - 1),
-    reply_partition=st.integers(0, 2**32 - 1),
+    reply_partition=st.integers(0, PARTITIONS - 1),
 )
 ONE = EncodedAppend("accounts", "alice", [(b"body", b"schema!!", 7)], ANY, UUID(int=5))
+
+
+def unpacked(key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]) -> Request:
+    return unpack_request("accounts", key, value, headers, partitions=PARTITIONS)
 
 
 @given(REQUESTS)
@@ -62,28 +69,42 @@ def test_a_request_comes_through_its_bytes_as_it_was(request: Request) -> None:
     value, header = pack_request(request)
     append = request.append
     headers = [(REQUEST, header), *append.headers]
-    assert unpack_request("accounts", append.stream.encode(), value, headers) == request
+    assert unpacked(append.stream.encode(), value, headers) == request
 
 
 def test_no_header_but_metadatas_goes_into_the_log() -> None:
     """A second header of ours on an event would stop every reader."""
     value, header = pack_request(Request(ONE, 1.0, b"sender!!", 1, 0))
     headers = [("foldlog", b"forged"), (REQUEST, header), ("causation_id", b"c")]
-    request = unpack_request("accounts", b"alice", value, headers)
+    request = unpacked(b"alice", value, headers)
     assert request.append.headers == (("causation_id", b"c"),)
 
 
 @given(st.binary(max_size=80), st.binary(max_size=80))
 def test_what_is_no_request_is_told_apart(value: bytes, header: bytes) -> None:
     with pytest.raises(NotARequest):
-        unpack_request("accounts", b"alice", value, [(REQUEST, header)])
+        unpacked(b"alice", value, [(REQUEST, header)])
 
 
 @given(st.integers(1, 30))
 def test_a_request_that_was_cut_is_told_apart(cut: int) -> None:
     value, header = pack_request(Request(ONE, 1.0, b"sender!!", 1, 0))
     with pytest.raises(NotARequest, match=r"ends within an event|has 0 events"):
-        unpack_request("accounts", b"alice", value[:-cut], [(REQUEST, header)])
+        unpacked(b"alice", value[:-cut], [(REQUEST, header)])
+
+
+@pytest.mark.parametrize("partition", [PARTITIONS, 2**31, 2**32 - 1])
+def test_a_request_whose_answer_has_nowhere_to_go_is_told_apart(partition: int) -> None:
+    value, header = pack_request(Request(ONE, 1.0, b"sender!!", 1, partition))
+    with pytest.raises(NotARequest, match=rf"in partition {partition} of {PARTITIONS}"):
+        unpacked(b"alice", value, [(REQUEST, header)])
+
+
+@pytest.mark.parametrize("expected", [-2, -(2**63)])
+def test_a_request_that_expects_what_no_stream_can_be_is_told_apart(expected: int) -> None:
+    value, header = pack_request(Request(replace(ONE, expected=expected), 1.0, b"sender!!", 1, 0))
+    with pytest.raises(NotARequest, match=f"expects version {expected}"):
+        unpacked(b"alice", value, [(REQUEST, header)])
 
 
 @pytest.mark.parametrize("repeated", [False, True])
