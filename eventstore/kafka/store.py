@@ -88,11 +88,14 @@ class KafkaEventStore:
         Raises:
             EventStoreError: Called by the callback of a future; the store is still open.
         """
+        if self._forked:  # the threads and connections are not its own, nor is the lock
+            self._closed = True
+            return
         if not self._closed:
             self._check_thread("the store to be closed")
         with self._lock:
             closed, self._closed = self._closed, True
-        if not closed and self._process == os.getpid():
+        if not closed:
             self._writer.close()
             for reader in self._readers.values():
                 reader.close()
@@ -187,10 +190,14 @@ class KafkaEventStore:
                 "which runs on the writer's thread: hand it over to another"
             )
 
+    @property
+    def _forked(self) -> bool:
+        return self._process != os.getpid()
+
     def _check_open(self) -> None:
         if self._closed:
             raise StoreClosed("expected an open store; found it closed: open it again")
-        if self._process != os.getpid():
+        if self._forked:
             raise StoreClosed(
                 "expected the process that opened the store; found one forked from it, in which "
                 "no writer runs: open a store in each process"
@@ -222,7 +229,11 @@ class KafkaEventStore:
             self._registered.add(topic)
 
     def _exists(self, topic: str) -> bool:
-        """Whether the topic is there; it is checked once, and never made."""
+        """Whether the topic is there; it is checked once, and never made.
+
+        Open first: in a forked process nobody answers, and the lock may be held for ever.
+        """
+        self._check_open()
         with self._lock:
             if topic in self._known:
                 return True

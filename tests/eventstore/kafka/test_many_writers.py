@@ -1,6 +1,8 @@
 """Any process may append: writers share a topic's partitions, and requests travel to them."""
 
 import os
+import select
+import signal
 import subprocess
 import sys
 import threading
@@ -390,20 +392,48 @@ def test_a_request_topic_of_another_size_is_refused(kafka: str, postgres: str) -
         store.submit(deposit("alice"))
 
 
+def error_in_a_fork(run: Callable[[], object]) -> str:
+    """The error of a call in a forked process, or nothing; it must come soon."""
+    read, write = os.pipe()
+    if (child := os.fork()) == 0:
+        try:
+            run()
+        except StoreClosed as error:
+            os.write(write, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    soon, _, _ = select.select([read], [], [], 20)
+    told = os.read(read, 1_000).decode() if soon else "nothing: it hangs"
+    os.close(read)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return told
+
+
 def test_a_forked_process_is_told_to_open_a_store_of_its_own(kafka: str, postgres: str) -> None:
     with open_store(kafka, postgres, role="writer") as store:
         answer(store, deposit("alice"))
-        read, write = os.pipe()
-        if (child := os.fork()) == 0:
-            try:
-                store.submit(deposit("alice"))
-            except StoreClosed as error:
-                os.write(write, str(error).encode())
-            os._exit(0)
-        os.close(write)
-        told = os.read(read, 1_000).decode()
-        os.close(read)
-        os.waitpid(child, 0)
+        told = error_in_a_fork(lambda: store.submit(deposit("alice")))
         assert "forked" in told
         assert "open a store in each process" in told
         assert answer(store, deposit("alice")).version == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "rest"),
+    [("head", ["alice"]), ("applied", ["alice", uuid4()]), ("read", ["alice"])],
+)
+def test_a_forked_process_is_told_so_about_topics_that_it_has_not_asked_for_yet(
+    kafka: str, method: str, rest: list[Any]
+) -> None:
+    Topics(KafkaSettings(kafka), "single", PARTITIONS).ensure(Account.topic)
+    with open_store(kafka) as store:
+        ask = getattr(store, method)
+        assert "forked" in error_in_a_fork(lambda: ask(Account.topic, *rest))
+
+
+def test_a_forked_process_waits_for_no_lock_that_a_thread_held_as_it_was_forked(kafka: str) -> None:
+    with open_store(kafka) as store, cast("Any", store)._lock:
+        assert "forked" in error_in_a_fork(lambda: store.head(Account.topic, "alice"))
+        assert error_in_a_fork(store.close) == ""
