@@ -119,13 +119,17 @@ class Routing:
         return bool(self._held) or len(self._forwarding) > 0
 
     def route(self, request: AppendRequest) -> None:
-        """Let an append be decided here, or send it to who decides it."""
+        """Let an append be decided here, or send it to who decides it.
+
+        While some of this process's travel, none waits to be decided here: so none overtakes.
+        """
         topic, number = request.append.topic, request.partition
         held = self._held.get((topic, number))
         partition = self._partition(topic, number)
+        travels = self._forwarding.waits_for(topic, number)
         if held is not None:
             held.append(request)
-        elif self._is_ready(topic, number) or partition.busy:
+        elif not travels and (self.owns(topic, number) or partition.busy):
             partition.waiting.append(request)  # if it is not ours: behind what is given away next
         elif self._may_be_ours(topic, number):
             self._held[topic, number] = [request]
