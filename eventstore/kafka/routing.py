@@ -36,7 +36,8 @@ rest to the others); a client (sends everything); or its sole writer (claims wha
 to, without asking or telling anybody: for tests and repairs)."""
 
 JOINING_SECONDS: Final = 0.5
-"""Seconds that appends wait for a new member's first partitions, before they travel."""
+"""Seconds that appends wait for the first partitions of a member that found no other, before they
+travel. One that found others waits for nothing: they answer until its partitions move."""
 FLUSH_SECONDS: Final = 5.0
 """Seconds that closing waits for its last replies to be acknowledged."""
 MOVED: Final = "its partition assigned to another process"
@@ -70,7 +71,7 @@ class Routing:
         self._members: dict[str, Ownership] = {}
         self._owned: dict[str, frozenset[int]] = {}
         """The partitions of each topic that were assigned to us, from the first time on."""
-        self._joined_at: dict[str, float] = {}
+        self._alone_until: dict[str, float] = {}
         self._opening = threading.Lock()
         self._closed = False
         self._held: dict[tuple[str, int], list[AppendRequest]] = {}
@@ -87,10 +88,17 @@ class Routing:
         if self._role == "sole":
             return
         reply_ends = self._topics.ensure_mail(info)
+        alone = self._role == "writer" and not self._has_writers(info.topic)
         with self._opening:
-            self._open(info, reply_ends)
+            self._open(info, reply_ends, alone=alone)
 
-    def _open(self, info: TopicInfo, reply_ends: Mapping[int, int]) -> None:
+    def _has_writers(self, topic: str) -> bool:
+        try:
+            return self._topics.has_writers(topic)
+        except EventStoreError:  # a group that nobody has joined yet may not be known
+            return False
+
+    def _open(self, info: TopicInfo, reply_ends: Mapping[int, int], *, alone: bool) -> None:
         if self._closed:
             raise StoreClosed("expected an open store; found it closed: open it again")
         if self._replies is None:
@@ -98,7 +106,8 @@ class Routing:
         partition = self._replies.open(info.topic, reply_ends)
         self._forwarding.reply_partitions[info.topic] = partition
         if self._role == "writer":
-            self._joined_at[info.topic] = time.monotonic()
+            if alone:
+                self._alone_until[info.topic] = time.monotonic() + JOINING_SECONDS
             self._members[info.topic] = Ownership(
                 self._settings,
                 info.topic,
@@ -194,11 +203,10 @@ class Routing:
         return self.owns(topic, number) and not self._forwarding.waits_for(topic, number)
 
     def _may_be_ours(self, topic: str, number: int) -> bool:
-        """Whether it is ours, or nothing was assigned to us yet and we joined a moment ago."""
+        """Whether it is ours, or nothing is assigned yet and we joined a moment ago, alone."""
         if topic in self._owned or self._role == "client":
             return self.owns(topic, number)
-        joined_at = self._joined_at.get(topic, 0.0)
-        return time.monotonic() - joined_at < JOINING_SECONDS
+        return time.monotonic() < self._alone_until.get(topic, 0.0)
 
     def _give_away(self, partition: Partition) -> None:
         for request in partition.take_waiting():

@@ -92,7 +92,7 @@ READING: Final[Mapping[Reading, Mapping[str, Any]]] = {
 MEMBER: Final[Mapping[str, Any]] = {
     "auto.offset.reset": "earliest",  # a request that nobody has read yet
     "enable.partition.eof": False,
-    "fetch.wait.max.ms": 500,
+    "fetch.wait.max.ms": 100,  # what is read of a new partition waits behind a fetch that waits
     "heartbeat.interval.ms": 300,  # how soon a member hears that partitions move
     "partition.assignment.strategy": "cooperative-sticky",  # the others keep theirs meanwhile
     "session.timeout.ms": 6_000,  # how soon a member that was killed is replaced

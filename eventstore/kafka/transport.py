@@ -60,6 +60,10 @@ class Transport:
         self.failure: str | None = None
         """Why the producer is of no use any more: `discard` it."""
 
+    def prepare(self) -> None:
+        """Make the producer ahead of need: it sends nothing in its first half second."""
+        self._opened()
+
     @property
     def in_flight(self) -> int:
         """Records and claims whose reports have not come, and records that are to be sent."""

@@ -55,6 +55,7 @@ class Writer:
         role: Role,
     ) -> None:
         self._encoder = encoder
+        self._role: Role = role
         self._postgres = postgres
         self._transport = Transport(settings)
         self._inbox: queue.SimpleQueue[AppendRequest | Question[Any] | Call] = queue.SimpleQueue()
@@ -98,6 +99,8 @@ class Writer:
 
     def open_topic(self, info: TopicInfo) -> None:
         """Be able to append to a topic, before the first append; raises as `Routing.open`."""
+        if self._role != "client":
+            self._tell(self._transport.prepare)
         self._routing.open(info)
 
     def put(self, request: AppendRequest | Question[Any]) -> None:

@@ -26,11 +26,12 @@ from eventstore.errors import (
     UnfitMailTopic,
     UnknownOutcome,
 )
-from eventstore.kafka import answering, forwarding, requests
+from eventstore.kafka import answering, forwarding, requests, routing
 from eventstore.kafka.answering import Answering
-from eventstore.kafka.ownership import Taken
+from eventstore.kafka.ownership import Ownership, Taken
 from eventstore.kafka.records import EncodedAppend
 from eventstore.kafka.request_format import REQUEST, Request, pack_request
+from eventstore.kafka.routing import Role
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.store import KafkaEventStore
 from eventstore.kafka.topics import Topics, requests_topic
@@ -44,8 +45,8 @@ WRITER = Path(__file__).with_name("one_writer.py")
 
 
 def owned(store: KafkaEventStore) -> frozenset[int]:
-    routing = cast("Any", store)._writer._routing
-    return cast("frozenset[int]", routing._owned.get(Account.topic, frozenset()))
+    routed = cast("Any", store)._writer._routing
+    return cast("frozenset[int]", routed._owned.get(Account.topic, frozenset()))
 
 
 def wait_for_share(*stores: KafkaEventStore) -> None:
@@ -81,6 +82,39 @@ def test_writers_share_the_partitions_and_each_appends_to_all_of_them(
         records = dump(kafka, Account.topic, PARTITIONS)
     assert sum(map(claims, records.values())) == PARTITIONS  # nobody took one from the other
     assert len(all_valid_events(kafka, Account.topic, PARTITIONS)) == 2 * len(streams)
+
+
+def never_joins(member: Any) -> None:
+    member._leaving.wait()
+
+
+def test_a_process_that_finds_writers_appends_by_them_before_it_is_one_itself(
+    kafka: str, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_store(kafka, postgres, role="writer") as one:
+        one.open_topics()
+        wait_for_share(one)
+        monkeypatch.setattr(routing, "JOINING_SECONDS", 1e6)
+        monkeypatch.setattr(Ownership, "_run", never_joins)
+        with open_store(kafka, postgres, role="writer") as other:
+            assert answer(other, deposit("alice")).version == 1
+            assert not owned(other)
+
+
+@pytest.mark.parametrize(
+    ("role", "prepared"), [("writer", True), ("sole", True), ("client", False)]
+)
+def test_who_may_write_makes_its_producer_before_the_first_append(
+    kafka: str,
+    role: Role,
+    prepared: bool,  # noqa: FBT001
+) -> None:
+    with open_store(kafka, role=role) as store:
+        transport = cast("Any", store)._writer._transport
+        store.open_topics()
+        if prepared:
+            wait_until(lambda: transport._producer is not None)
+        assert (transport._producer is not None) is prepared
 
 
 def test_appends_of_one_stream_keep_their_order_while_partitions_move(
