@@ -65,7 +65,7 @@ class Unanswered:
 
 
 class Ownership:
-    """A member of the group of a topic's writers, on a thread of its own.
+    """A member of the group of a topic's writers, on a thread of its own, once it is started.
 
     There ``taken`` is called for each request, and ``moved`` with the partitions that are this
     process's when that has changed.
@@ -95,6 +95,9 @@ class Ownership:
         self._consumer: Consumer = settings.member(writers_group(topic), member)
         name = f"foldlog requests to {topic}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Join the group."""
         self._thread.start()
 
     def answered(self, partition: int, offset: int) -> None:

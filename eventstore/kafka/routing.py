@@ -108,13 +108,15 @@ class Routing:
         if self._role == "writer":
             if alone:
                 self._alone_until[info.topic] = time.monotonic() + JOINING_SECONDS
-            self._members[info.topic] = Ownership(
+            member = Ownership(
                 self._settings,
                 info.topic,
                 info.partitions,
                 taken=self._taken,
                 moved=self._moved,
             )
+            self._members[info.topic] = member  # before any request is taken: each is settled there
+            member.start()
 
     # on the writer's thread
 

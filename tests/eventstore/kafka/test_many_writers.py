@@ -278,6 +278,26 @@ def test_a_writer_whose_queue_is_full_says_so(
         assert len(all_valid_events(kafka, Account.topic, PARTITIONS)) >= 50 - len(errors)
 
 
+def member_of(store: KafkaEventStore) -> Any:
+    return cast("Any", store)._writer._routing._members[Account.topic]
+
+
+def test_a_member_is_known_before_it_takes_a_request_that_may_be_settled_at_once(
+    kafka: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, begin = list[bool](), Ownership.start
+    with open_store(kafka, role="writer") as store:
+        members = cast("Any", store)._writer._routing._members
+
+        def start(member: Ownership) -> None:
+            known.append(member in members.values())
+            begin(member)
+
+        monkeypatch.setattr(Ownership, "start", start)
+        store.open_topics()
+    assert known == [True]
+
+
 def test_a_reply_that_cannot_be_sent_at_first_is_sent_again(
     kafka: str, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,8 +353,7 @@ def send_by_hand(kafka: str, stream: str, *, deadline: float, reply_partition: i
 
 def all_settled(store: KafkaEventStore) -> bool:
     """Whether every request that was taken has its answer, so that its offset can be committed."""
-    member = cast("Any", store)._writer._routing._members[Account.topic]
-    return not any(each._offsets for each in member._unanswered.values())
+    return not any(each._offsets for each in member_of(store)._unanswered.values())
 
 
 @pytest.mark.parametrize("seconds", [-1, 60])
