@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition, murmur2
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition, murmur2
 
 from eventstore._failpoints import reached
 from eventstore.kafka._trouble import Trouble
@@ -63,6 +63,11 @@ class Unanswered:
         self._committed = found
         return found
 
+    def not_committed(self, offset: int) -> None:
+        """What `to_commit` gave was not committed: it gives it again, unless it has moved on."""
+        if self._committed == offset:
+            self._committed = None
+
 
 class Ownership:
     """A member of the group of a topic's writers, on a thread of its own, once it is started.
@@ -92,7 +97,9 @@ class Ownership:
         self._taking = True
         self._leaving = threading.Event()
         member = f"foldlog {socket.gethostname()}:{os.getpid()}"
-        self._consumer: Consumer = settings.member(writers_group(topic), member)
+        self._consumer: Consumer = settings.member(
+            writers_group(topic), member, on_commit=self._on_commit
+        )
         name = f"foldlog requests to {topic}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -210,10 +217,24 @@ class Ownership:
                 self._consumer.commit(offsets=moved, asynchronous=False)
             else:
                 self._consumer.commit(offsets=moved, asynchronous=True)
-        except KafkaException as error:  # the next writer reads them again, and finds them applied
-            self._trouble.warn(f"answered requests to {self._topic} were not committed", error)
+        except KafkaException as error:
+            self._on_commit(error, moved)
         else:
             reached("offset_committed")
+
+    def _on_commit(
+        self, error: KafkaError | KafkaException | None, partitions: list[TopicPartition]
+    ) -> None:
+        """Commit again what was not; the next writer would read it again, and find it applied."""
+        for each in partitions:
+            why = error or each.error
+            if why is None:
+                continue
+            self._trouble.warn(f"answered requests to {self._topic} were not committed", why)
+            with self._lock:
+                unanswered = self._unanswered.get(each.partition)
+                if unanswered is not None:
+                    unanswered.not_committed(each.offset)
 
     def _end(self) -> None:
         self._commit(self._owned, wait=True)

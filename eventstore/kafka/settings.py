@@ -153,9 +153,16 @@ class KafkaSettings:
         with self._explained():
             return Consumer(self._client({**CONSUMER, **READING[reading]}), logger=LOGGER)
 
-    def member(self, group: str, client_id: str) -> Consumer:
-        """A consumer to which a group assigns partitions; ``client_id`` says who it is."""
+    def member(
+        self, group: str, client_id: str, *, on_commit: Callable[..., None] | None = None
+    ) -> Consumer:
+        """A consumer to which a group assigns partitions; ``client_id`` says who it is.
+
+        ``on_commit`` hears of each commit: its error or None, and the partitions.
+        """
         options = {"client.id": client_id, **self._options, **CONSUMER, **MEMBER}
+        if on_commit is not None:
+            options["on_commit"] = on_commit
         with self._explained():
             return Consumer(self._client({**options, "group.id": group}), logger=LOGGER)
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import murmur2
+from confluent_kafka import KafkaError, TopicPartition, murmur2
 
 from eventstore.errors import (
     Busy,
@@ -280,6 +280,30 @@ def test_a_writer_whose_queue_is_full_says_so(
 
 def member_of(store: KafkaEventStore) -> Any:
     return cast("Any", store)._writer._routing._members[Account.topic]
+
+
+def test_a_commit_that_failed_is_told_and_made_again(
+    kafka: str, postgres: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[list[TopicPartition]] = []
+    on_commit = cast("Any", Ownership)._on_commit
+
+    def fail_once(self: Ownership, error: KafkaError | None, where: list[TopicPartition]) -> None:
+        told.append(where)
+        first = KafkaError(KafkaError._TIMED_OUT) if len(told) == 1 else error
+        on_commit(self, first, where)
+
+    monkeypatch.setattr(Ownership, "_on_commit", fail_once)
+    with (
+        open_store(kafka, postgres, role="writer") as writer,
+        open_store(kafka, postgres, role="client") as client,
+    ):
+        writer.open_topics()
+        assert answer(client, deposit("alice")).version == 1
+        wait_until(lambda: len(told) > 1)
+        first, second = ([(at.partition, at.offset) for at in each] for each in told[:2])
+        assert first == second == [(murmur2(b"alice", PARTITIONS), 1)]
+    assert "were not committed" in caplog.text
 
 
 def test_a_member_is_known_before_it_takes_a_request_that_may_be_settled_at_once(
