@@ -28,6 +28,11 @@ REQUESTS_QUEUED: Final = 4_096
 """Requests of other processes that a writer holds unanswered, per topic; more get `Busy`. Eight
 processes can have all their appends in flight at one writer."""
 
+REQUEST_BYTES_QUEUED: Final = 64_000_000
+"""Bytes of memory that other processes' requests may take at a writer, per topic, before it reads
+on: the others wait in the request topic, which is a queue on disk. Some 280 appends of 1,000 small
+events, or 29,000 of one, which is more than are not told `Busy`."""
+
 REQUESTS_KEPT_SECONDS: Final = 3_600
 """Seconds that request and reply topics keep their records: far beyond any deadline."""
 

@@ -3,6 +3,9 @@
 Whom the group assigns a partition may claim it, and reads the partition of the request topic. That
 is for liveness alone: what keeps two writers apart is the claim. A request counts as read when its
 answer is acknowledged, and so do all before it: the next writer finds the rest.
+
+What was taken and is not answered is bounded in bytes, whatever the writer's thread does: beyond
+it nothing more is read, and the requests wait in their topic.
 """
 
 import os
@@ -15,17 +18,21 @@ from typing import Any, Final, NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition, murmur2
 
 from eventstore._failpoints import reached
+from eventstore.defaults import REQUEST_BYTES_QUEUED
 from eventstore.kafka._trouble import Trouble
 from eventstore.kafka.request_format import NotARequest, Request, unpack_request
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.topics import requests_topic, writers_group
 
-RECORDS: Final = 500
+RECORDS: Final = 100
 """Requests taken from the client at once."""
 COMMIT_SECONDS: Final = 0.2
 """Seconds between two commits of what was answered."""
 ENDING_SECONDS: Final = 0.02
-"""Seconds between two looks at whether to leave, once no more requests are taken."""
+"""Seconds between two looks at what else is to be done, while no requests are taken."""
+BYTES_PER_REQUEST: Final = 2_000
+BYTES_PER_EVENT: Final = 200
+"""Bytes of memory that a request, and each of its events, takes beside what travelled."""
 PAUSE_SECONDS: Final = 0.5
 """Seconds to wait after the client has failed."""
 
@@ -42,18 +49,25 @@ class Unanswered:
     """The requests of one partition that were taken and not answered, and where to go on."""
 
     def __init__(self) -> None:
-        self._offsets: dict[int, None] = {}
+        self._offsets: dict[int, int] = {}
         self._next: int | None = None
         self._committed: int | None = None
+        self.bytes = 0
+        """Bytes of memory that they take."""
 
     def taken(self, offset: int) -> None:
         """The request at ``offset`` was taken."""
-        self._offsets[offset] = None
+        self._offsets[offset] = 0
         self._next = offset + 1
+
+    def weighs(self, offset: int, size: int) -> None:
+        """The request at ``offset`` takes ``size`` bytes of memory until it is answered."""
+        self._offsets[offset] = size
+        self.bytes += size
 
     def answered(self, offset: int) -> None:
         """Its answer is acknowledged; or there is none to give."""
-        self._offsets.pop(offset, None)
+        self.bytes -= self._offsets.pop(offset, 0)
 
     def to_commit(self) -> int | None:
         """The first offset that is not answered, if that has moved; counts as committed then."""
@@ -91,6 +105,8 @@ class Ownership:
         self._moved = moved
         self._owned: frozenset[int] = frozenset()
         self._unanswered: dict[int, Unanswered] = {}
+        self._paused: frozenset[int] = frozenset()
+        """Partitions that are not read on until more is answered."""
         self._lock = threading.Lock()
         self._trouble = Trouble()
         self._committed_at = 0.0
@@ -143,11 +159,13 @@ class Ownership:
         self._end()
 
     def _turn(self) -> None:
-        first = self._consumer.poll(COMMIT_SECONDS if self._taking else ENDING_SECONDS)
+        reading = self._taking and not self._paused
+        first = self._consumer.poll(COMMIT_SECONDS if reading else ENDING_SECONDS)
         if first is not None:
             self._take(first)
             for message in self._consumer.consume(RECORDS, 0):
                 self._take(message)
+        self._pause_or_resume()
         if time.monotonic() - self._committed_at >= COMMIT_SECONDS:
             self._committed_at = time.monotonic()
             self._commit(self._owned)
@@ -168,8 +186,33 @@ class Ownership:
             self._trouble.warn(f"{requests_topic(self._topic)} holds what is no request", where)
             self.answered(partition, offset)
         else:
+            self._weigh(request, partition, offset, len(message))
             reached("request_taken")
             self._taken(self._topic, Taken(request, partition, offset))
+
+    def _weigh(self, request: Request, partition: int, offset: int, size: int) -> None:
+        size += BYTES_PER_REQUEST + BYTES_PER_EVENT * len(request.append.events)
+        with self._lock:
+            self._unanswered[partition].weighs(offset, size)
+
+    def _pause_or_resume(self) -> None:
+        """Read nothing more while too much is unanswered; polling goes on, so we stay a member."""
+        with self._lock:
+            waiting = sum(each.bytes for each in self._unanswered.values())
+        if waiting > REQUEST_BYTES_QUEUED:
+            more = self._owned - self._paused
+            if more:  # also what was assigned meanwhile
+                self._consumer.pause(self._places(more))
+                self._paused |= more
+        elif self._paused and waiting <= REQUEST_BYTES_QUEUED // 2:
+            self._resume(self._paused)
+
+    def _resume(self, partitions: frozenset[int]) -> None:
+        self._paused -= partitions
+        self._consumer.resume(self._places(partitions))
+
+    def _places(self, partitions: Iterable[int]) -> list[TopicPartition]:
+        return [TopicPartition(requests_topic(self._topic), each) for each in partitions]
 
     def _request(self, message: Message) -> Request:
         headers: Any = message.headers() or []
@@ -189,10 +232,19 @@ class Ownership:
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         gone = frozenset(each.partition for each in partitions)
         self._commit(gone)
-        self._own(self._owned - gone)
+        self._disown(gone)
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._own(self._owned - frozenset(each.partition for each in partitions))
+        self._disown(frozenset(each.partition for each in partitions))
+
+    def _disown(self, gone: frozenset[int]) -> None:
+        """What was paused must flow when it is assigned again: the client may remember."""
+        try:
+            if gone & self._paused:
+                self._resume(gone & self._paused)
+        except KafkaException as error:
+            self._trouble.warn(f"requests to {self._topic} could not be read on", error)
+        self._own(self._owned - gone)
 
     def _own(self, partitions: frozenset[int]) -> None:
         with self._lock:

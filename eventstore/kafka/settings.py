@@ -95,6 +95,7 @@ MEMBER: Final[Mapping[str, Any]] = {
     "fetch.wait.max.ms": 100,  # what is read of a new partition waits behind a fetch that waits
     "heartbeat.interval.ms": 300,  # how soon a member hears that partitions move
     "partition.assignment.strategy": "cooperative-sticky",  # the others keep theirs meanwhile
+    "queued.max.messages.kbytes": 8_192,  # beside the requests that were taken
     "session.timeout.ms": 6_000,  # how soon a member that was killed is replaced
 }
 

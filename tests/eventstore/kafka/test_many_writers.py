@@ -26,7 +26,7 @@ from eventstore.errors import (
     UnfitMailTopic,
     UnknownOutcome,
 )
-from eventstore.kafka import answering, forwarding, requests, routing
+from eventstore.kafka import answering, forwarding, ownership, requests, routing
 from eventstore.kafka.answering import Answering
 from eventstore.kafka.ownership import Ownership, Taken
 from eventstore.kafka.records import EncodedAppend
@@ -280,6 +280,39 @@ def test_a_writer_whose_queue_is_full_says_so(
 
 def member_of(store: KafkaEventStore) -> Any:
     return cast("Any", store)._writer._routing._members[Account.topic]
+
+
+def test_a_writer_whose_thread_is_held_reads_no_more_than_it_can_keep(
+    kafka: str, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest waits in the request topic; also when partitions move meanwhile."""
+    monkeypatch.setattr(ownership, "REQUEST_BYTES_QUEUED", 100_000)
+    monkeypatch.setattr(ownership, "RECORDS", 2)
+    held = threading.Event()
+    with (
+        open_store(kafka, postgres, role="writer") as one,
+        open_store(kafka, postgres, role="client") as client,
+    ):
+        one.open_topics()
+        wait_for_share(one)
+        one.submit(deposit("alice")).add_done_callback(lambda _: held.wait(60))
+        futures = [
+            client.submit(deposit(f"account-{number % 20}", amounts=[1] * 100))
+            for number in range(200)
+        ]
+        member = member_of(one)
+        wait_until(lambda: len(member._paused) == PARTITIONS)
+        with open_store(kafka, postgres, role="writer") as other:
+            other.open_topics()
+            wait_until(lambda: bool(owned(other)))
+            wait_until(lambda: member._paused == member._owned)
+            taken = sum(each.bytes for each in member._unanswered.values())
+            assert taken < 100_000 + 3 * 30_000  # what was given at once came beyond it
+            held.set()
+            assert all(each.result(SECONDS).version for each in futures)
+            wait_until(lambda: all_settled(one) and not member._paused)
+        assert answer(client, deposit("alice")).version == 2
+    assert len(all_valid_events(kafka, Account.topic, PARTITIONS)) == 20_002
 
 
 def test_a_commit_that_failed_is_told_and_made_again(
