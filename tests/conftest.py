@@ -5,7 +5,10 @@
 
 import os
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("seeded", derandomize=True, database=None)
-settings.load_profile("default" if os.environ.get("FOLDLOG_RANDOM") else "seeded")
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "seeded", settings.get_profile("patient"), derandomize=True, database=None
+)
+settings.load_profile("patient" if os.environ.get("FOLDLOG_RANDOM") else "seeded")

@@ -95,6 +95,8 @@ class Result:
     """How many operations ended how: ``append ok``, ``append ConcurrencyError``, …"""
     faults: Counter[str]
     events: int
+    went_on: int
+    """Appends begun by workers after a broker was first down, and acknowledged."""
     dead: Counter[str]
     claims: int
     processes: int
@@ -130,6 +132,7 @@ def run(plan: Plan, cluster: Cluster, postgres: str | None, folder: Path) -> Res
         nemesis.torment(plan.seconds)
         cluster.heal()
         if plan.sabotaged is None:
+            _wait_for_an_append(folder)
             time.sleep(QUIET_SECONDS)
             _stop(processes)
     finally:
@@ -154,6 +157,19 @@ def _begin(processes: Sequence[Process], folder: Path) -> None:
         if appended and at_work == {process.task.process for process in processes}:
             return
         time.sleep(0.1)
+
+
+def _wait_for_an_append(folder: Path) -> None:
+    """Until one that begins now is acknowledged: what was broken may be slow to come back."""
+    mended, deadline = time.monotonic_ns(), time.monotonic() + STARTING_SECONDS
+    while not _appended(folder, mended) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _appended(folder: Path, since: int) -> int:
+    """How many appends that workers began since then were acknowledged."""
+    found = operations(folder.glob("history-[wc]*.jsonl"))
+    return sum(each.kind == "append" and each.succeeded and each.invoked > since for each in found)
 
 
 def _make_topic(topics: Topics) -> None:
@@ -273,6 +289,7 @@ def _judge(
         outcomes=Counter(f"{each.kind} {each.outcome}" for each in found.operations),
         faults=nemesis.done,
         events=sum(map(len, found.log.appends)),
+        went_on=_appended(folder, min(nemesis.down_since.values(), default=time.monotonic_ns())),
         dead=found.log.dead,
         claims=len(found.log.claims),
         processes=len({each.process for each in found.operations}),

@@ -20,6 +20,9 @@ from tests.faults.stranger import Stranger
 SESSION_SECONDS: Final = 6.0
 """A process that is silent for longer loses its partitions."""
 
+SURELY_SECONDS: Final = 60.0
+"""Seconds more in which faults that must come are waited for."""
+
 POINTS: Final = (
     "before_claim",
     "claim_sent",
@@ -51,6 +54,8 @@ class Harm:
     stopped: tuple[float, float] = (SESSION_SECONDS + 1, SESSION_SECONDS + 3)
     """Seconds for which a worker is paused."""
     brokers_down: tuple[float, float] = (0.5, 8.0)
+    surely: frozenset[str] = frozenset()
+    """Faults of which each must come, however few the seconds are."""
 
 
 WORKERS: Final = {"kill": 5, "pause": 3, "blink": 3, "restart": 3, "failpoint": 8}
@@ -82,6 +87,8 @@ class Nemesis:
             cluster.bootstrap, topic, task.partitions, task.folder, random.Random(draw.random())
         )
         self.done: Counter[str] = Counter()
+        self.down_since: dict[str, int] = {}
+        """When each of the brokers' faults first took effect, by `time.monotonic_ns`."""
         self.closed_in: list[float] = []
         self.told: list[str] = []
         """What was done, in order, for people."""
@@ -90,12 +97,18 @@ class Nemesis:
         self._busy: set[object] = set()
 
     def torment(self, seconds: float) -> None:
-        """Do harm for so long; several faults at once, but one at a time to each victim."""
+        """Do harm for so long; several faults at once, but one at a time to each victim.
+
+        On a slow machine for longer, until what must come has come.
+        """
         deadline = time.monotonic() + seconds
         names, weights = zip(*self._harm.faults.items(), strict=True)
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline or (
+            self._harm.surely - self.done.keys() and time.monotonic() < deadline + SURELY_SECONDS
+        ):
             self._tend()
-            time.sleep(min(self._between(self._harm.quiet), max(0.0, deadline - time.monotonic())))
+            quiet, left = self._between(self._harm.quiet), deadline - time.monotonic()
+            time.sleep(min(quiet, left) if left > 0 else quiet)
             fault: Callable[[], None] = getattr(self, self._draw.choices(names, weights)[0])
             fault()
         for thread in self._threads:
@@ -201,39 +214,48 @@ class Nemesis:
 
     # brokers
 
+    def kill_leader(self) -> None:
+        """The broker that leads a partition is killed as in `kill_broker`."""
+        self._down("kill_leader", Cluster.kill, Cluster.start, self._leader)
+
     def kill_broker(self) -> None:
         """A broker, mostly a leader, is killed with SIGKILL, and started again on its data."""
-        self._down("kill_broker", Cluster.kill, Cluster.start)
+        self._down("kill_broker", Cluster.kill, Cluster.start, self._broker)
 
     def stop_broker(self) -> None:
         """A broker is stopped in order, and started again."""
-        self._down("stop_broker", Cluster.stop, Cluster.start)
+        self._down("stop_broker", Cluster.stop, Cluster.start, self._broker)
 
     def pause_broker(self) -> None:
         """A broker is stopped for a while, and goes on as if nothing had been."""
-        self._down("pause_broker", Cluster.pause, Cluster.resume)
+        self._down("pause_broker", Cluster.pause, Cluster.resume, self._broker)
 
     def _down(
         self,
         name: str,
         end: Callable[[Cluster, int], None],
         begin: Callable[[Cluster, int], None],
+        choose: Callable[[], int | None],
     ) -> None:
         """One at a time: of three, two must stay for anything to be acknowledged."""
-        if "broker" in self._busy:
+        if "broker" in self._busy or (node := choose()) is None:
             return
-        cluster, draw = self._cluster, self._draw
-        node = draw.choice(cluster.nodes)
-        if draw.random() < 0.7:
-            node = leader(cluster, self._topic, draw.randrange(self._partitions))
-        seconds = self._between(self._harm.brokers_down)
+        cluster, seconds = self._cluster, self._between(self._harm.brokers_down)
 
         def run() -> None:
             end(cluster, node)
+            self.down_since.setdefault(name, time.monotonic_ns())
             time.sleep(seconds)
             begin(cluster, node)
 
         self._on("broker", name, run)
+
+    def _broker(self) -> int:
+        node = self._draw.choice(self._cluster.nodes)
+        return (self._leader() or node) if self._draw.random() < 0.7 else node
+
+    def _leader(self) -> int | None:
+        return leader(self._cluster, self._topic, self._draw.randrange(self._partitions))
 
     # the doing
 
@@ -264,11 +286,11 @@ class Nemesis:
         self._threads.append(thread)
 
 
-def leader(cluster: Cluster, topic: str, partition: int) -> int:
-    """The broker that leads a partition."""
-    metadata = AdminClient({"bootstrap.servers": cluster.bootstrap}).list_topics(topic, timeout=10)
+def leader(cluster: Cluster, topic: str, partition: int) -> int | None:
+    """The broker that leads a partition, if one does."""
+    metadata = AdminClient({"bootstrap.servers": cluster.bootstrap}).list_topics(topic, timeout=60)
     found = metadata.topics[topic].partitions.get(partition)
-    return found.leader if found is not None and found.leader > 0 else cluster.nodes[0]
+    return found.leader if found is not None and found.leader in cluster.running else None
 
 
 def _cut(postgres: str) -> None:
