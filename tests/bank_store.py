@@ -1,6 +1,7 @@
 """The bank on Kafka: stores of its accounts, opened as an application opens them."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, cast
 from uuid import UUID
@@ -61,6 +62,28 @@ def error_of(future: "Future[Appended]") -> BaseException:
     error = future.exception(SECONDS)
     assert error is not None
     return error
+
+
+def wait_until(holds: Callable[[], object], seconds: float = SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "this did not come true in time"
+        time.sleep(0.02)
+
+
+def wait_for_checkpoints(store: KafkaEventStore) -> None:
+    """Until all that was acknowledged is stored."""
+    wait_until(lambda: stored(store))
+
+
+def stored(store: KafkaEventStore) -> bool:
+    return not any(map(_has_to_store, partitions_of(store)))
+
+
+def _has_to_store(partition: Partition) -> bool:
+    """Its heads are looked at first: they are empty while a checkpoint is on its way."""
+    heads = cast("Any", partition)._heads
+    return (heads is not None and bool(heads.fresh_tips)) or partition.checkpointing
 
 
 def partitions_of(store: KafkaEventStore) -> list[Partition]:

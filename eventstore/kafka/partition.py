@@ -446,7 +446,10 @@ class Partition:
 
     def checkpointed(self, checkpoint: Checkpoint, stored: Stored) -> None:
         """What became of a checkpoint."""
+        self._heed(checkpoint, stored)
         self.checkpointing = False
+
+    def _heed(self, checkpoint: Checkpoint, stored: Stored) -> None:
         session = self.session
         if session is None or not session.serving or session.epoch != checkpoint.epoch:
             return

@@ -281,9 +281,11 @@ class Writer:
     def _checkpoint(self, partition: Partition, now: float) -> None:
         if self._checkpointer is None:
             return
+        partition.checkpointing = True  # first: else all seems to be stored once it is taken
         checkpoint = partition.checkpoint()
-        if checkpoint is not None:
-            partition.checkpointing = True
+        if checkpoint is None:
+            partition.checkpointing = False
+        else:
             partition.checkpointed_at = now
             self._checkpointer.store(checkpoint)
 

@@ -1,7 +1,6 @@
 """What holds a writer up does not hold its callers: they are answered, and the store closes."""
 
 import threading
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -9,17 +8,29 @@ from typing import Any, cast
 
 import confluent_kafka.admin
 import pytest
-from confluent_kafka import murmur2
+from confluent_kafka import KafkaError, murmur2
 
 from eventstore.errors import EventStoreError, StoreClosed, UnknownOutcome
 from eventstore.events import Event
 from eventstore.kafka import checkpointer, heads, partition, writer
+from eventstore.kafka.partition import Phase
+from eventstore.kafka.restorer import Restored, Restorer
 from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.store import KafkaEventStore
 from eventstore.postgres import address, checkpoints
+from eventstore.postgres.checkpoints import PartitionKey
 from eventstore.store import ANY, Append
 from tests.bank import Account, MoneyDeposited
-from tests.bank_store import SECONDS, answer, deposit, error_of, open_store, partitions_of
+from tests.bank_store import (
+    SECONDS,
+    answer,
+    deposit,
+    error_of,
+    open_store,
+    partitions_of,
+    wait_for_checkpoints,
+    wait_until,
+)
 
 TOPIC = Account.topic
 admin: Any = confluent_kafka.admin
@@ -29,6 +40,8 @@ STREAMS = [
     for each in (0, 1)
 ]
 """A stream in each of two partitions."""
+LOCK_SECONDS = 2 * SECONDS
+"""For which a lock is waited where nobody may wait for that."""
 
 
 @pytest.fixture
@@ -48,6 +61,18 @@ def locked(postgres: str) -> Generator[None]:
         other.execute("SELECT 1 FROM foldlog.checkpoints FOR UPDATE")
         yield
         other.rollback()
+
+
+@contextmanager
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+    """Who has waited for a second is given up."""
+    with monkeypatch.context() as patched:
+        patched.setattr(writer, "PATIENCE_SECONDS", 1.0)
+        yield
+
+
+def troubled(store: KafkaEventStore, why: str) -> bool:
+    return any(why in (each.trouble or "") for each in partitions_of(store))
 
 
 def closed_within(store: KafkaEventStore, seconds: float) -> bool:
@@ -76,34 +101,34 @@ def test_a_store_closes_while_its_checkpoint_is_locked(
     postgres: str, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "CLOSING_SECONDS", 1.0)
+    monkeypatch.setattr(checkpointer, "LOCK_SECONDS", LOCK_SECONDS)
     with opened() as store:
         answer(store, deposit("alice"))
     store = opened()
     with locked(postgres):
         waiting_for_a_lock(store, deposit("alice"), postgres)
-        assert closed_within(store, 10)
+        assert closed_within(store, SECONDS)
 
 
 def test_a_locked_checkpoint_is_waited_for_a_few_seconds_and_tried_again(
     postgres: str, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpointer, "LOCK_SECONDS", 0.3)
-    monkeypatch.setattr(writer, "PATIENCE_SECONDS", 1.0)
     with opened() as store:
         answer(store, deposit("alice"))
     store = opened()
     with locked(postgres):
-        error = error_of(store.submit(deposit("alice")))
-        assert "lock timeout" in str(error)
+        refused = store.submit(deposit("alice"))
+        wait_until(lambda: troubled(store, "lock timeout"))
+        with impatient(monkeypatch):
+            assert "lock timeout" in str(error_of(refused))
     assert answer(store, deposit("alice")).version >= 2
 
 
 def test_a_question_that_waits_behind_a_locked_partition_is_answered_in_bounded_time(
     postgres: str, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "PATIENCE_SECONDS", 1.0)
-    monkeypatch.setattr(partition, "PATIENCE_SECONDS", 1.0)
-    monkeypatch.setattr(checkpointer, "LOCK_SECONDS", 15.0)
+    monkeypatch.setattr(checkpointer, "LOCK_SECONDS", LOCK_SECONDS)
     with opened(partitions=2) as store:
         for stream in STREAMS:
             answer(store, deposit(stream))
@@ -111,8 +136,8 @@ def test_a_question_that_waits_behind_a_locked_partition_is_answered_in_bounded_
     with locked(postgres), ThreadPoolExecutor(1) as threads:
         waiting_for_a_lock(store, deposit(STREAMS[0]), postgres)
         head = threads.submit(store.head, TOPIC, STREAMS[1])
-        with pytest.raises(EventStoreError, match="no answer"):
-            head.result(5)
+        with impatient(monkeypatch), pytest.raises(EventStoreError, match="no answer"):
+            head.result(SECONDS)
     head_after = store.head(TOPIC, STREAMS[1])
     assert head_after is not None
 
@@ -121,7 +146,7 @@ def test_a_question_that_waits_when_the_store_is_closed_is_refused(
     postgres: str, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "CLOSING_SECONDS", 1.0)
-    monkeypatch.setattr(checkpointer, "LOCK_SECONDS", 10.0)
+    monkeypatch.setattr(checkpointer, "LOCK_SECONDS", LOCK_SECONDS)
     with opened(partitions=2) as store:
         for stream in STREAMS:
             answer(store, deposit(stream))
@@ -129,27 +154,42 @@ def test_a_question_that_waits_when_the_store_is_closed_is_refused(
     with locked(postgres), ThreadPoolExecutor(1) as threads:
         waiting_for_a_lock(store, deposit(STREAMS[0]), postgres)
         head = threads.submit(store.head, TOPIC, STREAMS[1])
-        time.sleep(0.2)
-        assert closed_within(store, 8)
-        assert isinstance(head.exception(1), StoreClosed)
+        wait_until(lambda: any(each.questions for each in partitions_of(store)))
+        assert closed_within(store, SECONDS)
+        assert isinstance(head.exception(SECONDS), StoreClosed)
 
 
 def test_jobs_that_wait_when_the_store_is_closed_are_not_begun(
     postgres: str, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "CLOSING_SECONDS", 1.0)
-    monkeypatch.setattr(checkpointer, "LOCK_SECONDS", 3.0)
+    monkeypatch.setattr(checkpointer, "LOCK_SECONDS", LOCK_SECONDS)
     with opened(partitions=2) as store:
         for stream in STREAMS:
             answer(store, deposit(stream))
+    begun = noted_reads(monkeypatch)
     store = opened(partitions=2)
     helper = cast("Any", store)._writer._claiming._thread
     with locked(postgres):
         waiting_for_a_lock(store, deposit(STREAMS[0]), postgres)
         store.submit(deposit(STREAMS[1]))
-        assert closed_within(store, 8)
-        helper.join(5)
-        assert not helper.is_alive()
+        wait_until(lambda: any(each.phase is Phase.READING for each in partitions_of(store)))
+        assert closed_within(store, SECONDS)
+    helper.join(SECONDS)
+    assert not helper.is_alive()
+    assert begun == [0]
+
+
+def noted_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The partitions of which a reading was begun since."""
+    begun, read_on = list[int](), Restorer.read_on
+
+    def noted(restorer: Restorer, key: PartitionKey, *rest: Any, **more: Any) -> Restored:
+        begun.append(key.partition)
+        return read_on(restorer, key, *rest, **more)
+
+    monkeypatch.setattr(Restorer, "read_on", noted)
+    return begun
 
 
 def test_a_callback_cannot_close_the_store_which_stays_open(opened: Open) -> None:
@@ -204,29 +244,16 @@ def test_a_defect_in_a_helping_thread_is_told_and_does_not_end_it(
         broken.setattr(checkpoints, "write", fail)
         answer(store, deposit("alice"))
         wait_until(lambda: "a checkpoint of" in caplog.text)
-    wait_until(lambda: stored(store))
+    wait_for_checkpoints(store)
     monkeypatch.setattr(checkpoints, "look_up", fail)
     answer(store, deposit("bob"))
-    monkeypatch.setattr(writer, "PATIENCE_SECONDS", 1.0)
-    wait_until(lambda: stored(store))
-    error = error_of(store.submit(deposit("alice")))
-    assert "a defect" in str(error)
+    wait_for_checkpoints(store)
+    refused = store.submit(deposit("alice"))
+    wait_until(lambda: troubled(store, "a defect"))
+    with impatient(monkeypatch):
+        assert "a defect" in str(error_of(refused))
     assert "could not be looked up: a defect" in caplog.text
     assert caplog.text.count("a checkpoint of") == 1
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def stored(store: KafkaEventStore) -> bool:
-    return not any(
-        each.checkpointing or (each.serving and each.heads.fresh_tips)
-        for each in partitions_of(store)
-    )
 
 
 def test_doubts_and_a_missing_postgres_are_warned_of_and_a_closed_store_is_not(
@@ -248,8 +275,6 @@ def test_doubts_and_a_missing_postgres_are_warned_of_and_a_closed_store_is_not(
 def test_a_claim_that_is_refused_ends_no_other_partitions_session(
     kafka: str, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "PATIENCE_SECONDS", 1.0)
-    monkeypatch.setattr(partition, "PATIENCE_SECONDS", 1.0)
     events: dict[str, Sequence[type[Event]]] = {
         TOPIC: Account.event_types,
         "other": [MoneyDeposited],
@@ -258,14 +283,16 @@ def test_a_claim_that_is_refused_ends_no_other_partitions_session(
         answer(store, deposit(STREAMS[0]))
         answer(store, in_other(STREAMS[0]))
         sessions = [each.session for each in partitions_of(store)]
-        limit_records(kafka, "other", 1)
+        limit_records(kafka, "other", 1, heeded_by=1)
         refused = store.submit(in_other(STREAMS[1]))
-        while not refused.done():
-            answer(store, deposit(STREAMS[0]))
+        wait_until(lambda: troubled(store, "not acknowledged"))
+        with impatient(monkeypatch):
+            while not refused.done():
+                answer(store, deposit(STREAMS[0]))
         assert isinstance(refused.exception(), UnknownOutcome)
         assert "not acknowledged" in str(refused.exception())
         assert [each.session for each in partitions_of(store)][:2] == sessions
-        limit_records(kafka, "other", 1_000_000)
+        limit_records(kafka, "other", 1_000_000, heeded_by=1)
         assert answer(store, in_other(STREAMS[1])).version == 1
 
 
@@ -273,12 +300,26 @@ def in_other(stream: str) -> Append:
     return Append("other", stream, [MoneyDeposited(amount=1)], ANY)
 
 
-def limit_records(kafka: str, topic: str, size: int) -> None:
-    """The broker refuses the topic's larger records from now on."""
+def limit_records(kafka: str, topic: str, size: int, *, heeded_by: int) -> None:
+    """The broker refuses the topic's larger records from now on, in a partition at least."""
     kafka_admin: Any = KafkaSettings(kafka).admin()
     entry = admin.ConfigEntry(
         "max.message.bytes", str(size), incremental_operation=admin.AlterConfigOpType.SET
     )
     resource = admin.ConfigResource("TOPIC", topic, incremental_configs=[entry])
     kafka_admin.incremental_alter_configs([resource])[resource].result(SECONDS)
-    time.sleep(0.5)  # it takes the broker a moment to heed it
+    wait_until(lambda: takes_records(kafka, topic, heeded_by) is (size > len(STRANGE)))
+
+
+STRANGE = b"a record of a stranger"
+
+
+def takes_records(kafka: str, topic: str, partition: int) -> bool:
+    """Whether the broker takes one now."""
+    reports = list[KafkaError | None]()
+    producer = KafkaSettings(kafka).producer(idempotent=False)
+    producer.produce(
+        topic, STRANGE, partition=partition, on_delivery=lambda error, _: reports.append(error)
+    )
+    assert not producer.flush(SECONDS)
+    return [each is None for each in reports] == [True]
