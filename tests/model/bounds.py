@@ -23,6 +23,8 @@ class Bounds:
     """How often clients put an append on the request topic."""
     shared: bool = False
     """Two partitions, the sessions on which share a producer."""
+    losses: int = 0
+    """Claims that the log loses while nobody was told of what followed them."""
     doubts: int = 0
     """Without `NEW_EPOCH`: how often a writer sends again in its epoch."""
 
@@ -34,6 +36,7 @@ class Bounds:
             "requests": self.requests,
             "checkpoints": self.checkpoints,
             "restored databases": self.restores,
+            "lost claims": self.losses,
         }
         shared = ["two partitions that share producers"] * self.shared
         said = [*shared, f"{self.writers} writers", f"{self.claims} claims", *commands]

@@ -8,6 +8,7 @@ class Ingredient(enum.Enum):
 
     # of the writer
     CLAIM = "a writer claims the partition"
+    CLAIM_NEXT = "a writer claims the next epoch, not a later one"
     CLAIM_ACCEPTED = "it serves only if the record at c is its accepted claim"
     READ_TO_CLAIM = "its heads are those up to its claim"
     CONTIGUITY = "record i of the session stands at exactly c + i"

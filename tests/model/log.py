@@ -52,6 +52,10 @@ class Record(NamedTuple):
     previous: int = NO_OFFSET
 
 
+NOTHING = Record(writer=2**32, epoch=0, sequence=1)
+"""In the place of a record that was lost: every reader passes over it."""
+
+
 class Head(NamedTuple):
     """A stream's version, and the offset of its last event."""
 
@@ -148,6 +152,14 @@ class Log:
     def tried(self, record: Record) -> "Log":
         """The same, to be forgotten."""
         return Log(self._commands, self._rule, self, (*self.records, record))
+
+    def compacted(self) -> "Log":
+        """The log that has lost all claims but its last; the rest stands where it stood."""
+        claims = [at for at, record in enumerate(self.records) if record.sequence == 0]
+        log = self.prefix(0)
+        for at, record in enumerate(self.records):
+            log = log.add(NOTHING if at in claims[:-1] else record)
+        return log
 
     def prefix(self, length: int) -> "Log":
         """The log when it had that many records."""

@@ -58,11 +58,13 @@ def _without(*ingredients: Ingredient) -> frozenset[Ingredient]:
 
 _ALONE = Bounds((ANY_1,), claims=1)
 _TWO = Bounds((NEW_1, NEW_1), claims=2)
+_COMPACTED = Bounds((ANY_1,), claims=4, losses=1)
 _STORED = Bounds((ANY_1,), claims=1, checkpoints=1, forgetting=True)
 _STORED_2 = replace(_STORED, commands=(ANY_1, ANY_1))
 
 MUTANTS = (
     Mutant(_without(Ingredient.CLAIM), replace(_ALONE, claims=2), REPEATED),
+    Mutant(_without(Ingredient.CLAIM_NEXT), _ALONE, STUCK),
     Mutant(_without(Ingredient.CLAIM_ACCEPTED), replace(_ALONE, claims=2), UNTRUE),
     Mutant(_without(Ingredient.READ_TO_CLAIM), replace(_ALONE, claims=2), REPEATED),
     Mutant(_without(Ingredient.CONTIGUITY), replace(_ALONE, claims=2), UNTRUE),
@@ -81,7 +83,13 @@ MUTANTS = (
         replace(_TWO, commands=(ANY_1, ANY_1)),
         REPEATED,
     ),
+    Mutant(_without(Ingredient.WRITER), _COMPACTED, REPEATED),
     Mutant(_without(Ingredient.NEXT_EPOCH), replace(_ALONE, claims=2, faults=1), REPEATED),
+    Mutant(
+        _without(Ingredient.EXACTLY_NEXT_EPOCH),
+        replace(_COMPACTED, commands=(ANY_1, ANY_1), claims=2),
+        VERSION,
+    ),
     Mutant(_without(Ingredient.CLAIM_ENDS_APPEND), replace(_ALONE, commands=(ANY_2,)), STUCK),
     Mutant(
         _without(Ingredient.INDEX_AND_COUNT), replace(_ALONE, commands=(ANY_2,), claims=2), PARTIAL
@@ -104,6 +112,7 @@ MUTANTS = (
         REFUSED,
     ),
     Mutant(_without(Ingredient.LOOK_UP_NOT_BEHIND), replace(_STORED, restores=1), REPEATED),
+    Mutant(_without(Ingredient.CHECKPOINT_KNOWN, Ingredient.LOOK_UP_NOT_BEHIND), _STORED, REPEATED),
     Mutant(_without(Ingredient.LOOK_UP_AT_ONCE), replace(_STORED_2, checkpoints=2), REPEATED),
     Mutant(_without(Ingredient.LOOK_UP_HEAD), _STORED_2, VERSION),
     Mutant(_without(Ingredient.LOOK_UP_ID), _STORED, REPEATED),
@@ -142,9 +151,7 @@ MUTANTS = (
 )
 
 BELTS = (
-    Mutant(_without(Ingredient.WRITER), replace(_TWO, faults=1)),
     Mutant(_without(Ingredient.EPOCH), replace(_TWO, faults=1)),
-    Mutant(_without(Ingredient.EXACTLY_NEXT_EPOCH), Bounds((ANY_1,), claims=3, faults=1)),
     Mutant(
         _without(Ingredient.CHECKPOINT_EPOCH),
         Bounds((ANY_1,), claims=2, checkpoints=2, restores=1, forgetting=True),
@@ -176,6 +183,8 @@ QUICK = (
     Bounds((ANY_1, NEW_1), claims=2, faults=1),
     Bounds((ANY_1, OTHER_2), claims=2),
     Bounds((ANY_1,), writers=3, claims=4),
+    Bounds((ANY_1,), claims=4, losses=1),
+    Bounds((NEW_1, NEXT_1), claims=3, losses=1),
     Bounds((NEW_1, NEXT_1), claims=2, checkpoints=1, forgetting=True),
     Bounds((ANY_1,), claims=2, checkpoints=2, restores=1, forgetting=True),
     Bounds((NEW_1, NEXT_1), claims=2, requests=2),

@@ -7,7 +7,7 @@ import pytest
 
 from tests.model.bounds import Bounds
 from tests.model.ingredients import Ingredient
-from tests.model.mutants import BELTS, MUTANTS, QUICK, Mutant
+from tests.model.mutants import ANY_1, BELTS, MUTANTS, QUICK, REPEATED, Mutant
 from tests.model.search import Explored, explore
 from tests.model.worlds import world_of
 
@@ -38,6 +38,11 @@ def test_without_this_alone_the_others_hold(mutant: Mutant) -> None:
     found = explore(mutant.world)
     assert found.violation is None, "\n".join(found.trace)
     assert found.complete
+
+
+def test_no_rule_helps_where_a_claim_is_lost_and_a_later_one_comes_again() -> None:
+    found = explore(world_of(Bounds((ANY_1,), claims=3, faults=1, losses=1), live=False))
+    assert found.violation == REPEATED
 
 
 def named(row: str) -> frozenset[Ingredient]:

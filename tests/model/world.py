@@ -51,6 +51,7 @@ class State(NamedTuple):
     """What was looked up in sessions that are over; a later one may still come to use it."""
     checkpoints_left: int
     restores: int
+    losses: int
     doubts: int
     post: Post = Post()
     """Requests and replies."""
@@ -94,6 +95,7 @@ class World:
             looked_up=frozenset(),
             checkpoints_left=bounds.checkpoints,
             restores=bounds.restores,
+            losses=bounds.losses,
             doubts=bounds.doubts,
         )
 
@@ -147,6 +149,7 @@ class World:
         yield from self._lands_late(state)
         yield from self._stores(state)
         yield from self._goes_back(state)
+        yield from self._loses_claims(state)
 
     # the writers
 
@@ -277,6 +280,20 @@ class World:
                     _landing(record, "lands late, and a copy is under way", state),
                     repeated._replace(faults=state.faults - 1),
                 )
+
+    def _loses_claims(self, state: State) -> Iterator[Step]:
+        """As by compaction, to which all claims have one key; every session ends with it.
+
+        Only while nobody was told anything: what was told and lost, no rule brings back.
+        """
+        if not state.losses or any(map(any, state.told)):
+            return
+        log = state.log.compacted()
+        if log is not state.log:
+            after = state._replace(log=log, losses=state.losses - 1)
+            for writer in state.writers:
+                after = self.dropped(after, writer, "")[1]
+            yield "the log loses all claims but its last, and every session ends", after
 
     # the database
 

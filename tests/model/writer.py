@@ -87,7 +87,7 @@ class Protocol:
 
     def claim(self, number: int, log: Log, database: Database) -> Writer:
         """Read the log, and send a claim of the next epoch."""
-        epoch = log.position.epoch + 1
+        epoch = log.position.epoch + (1 if self.has(Ingredient.CLAIM_NEXT) else 2)
         begin = database.position
         writer = Writer(
             id=number,
