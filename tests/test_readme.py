@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BANK = ROOT / "examples" / "bank.py"
-SECONDS = 60
+SECONDS = 200
 
 VARYING = (
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "TIME"),

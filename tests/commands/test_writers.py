@@ -37,7 +37,7 @@ def test_clients_append_while_writers_run_and_these_end_in_order(
             app.repository(Account).execute("alice", lambda account: account.deposit(30))
             assert app.repository(Account).get("alice").balance == 100
         writers.send_signal(signal.SIGTERM)
-        assert writers.wait(30) == 0
+        assert writers.wait(120) == 0
         assert writers.stderr.read().endswith("Stopped; other writers take over.\n")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from eventstore._failpoints import VARIABLE as FAILPOINT
 from eventstore.postgres import address
 from foldlog.commands._main import INTERRUPTED
 from foldlog.demo.flights.files import open_lines, shipped_flights
@@ -131,10 +132,11 @@ def test_interrupted_and_run_again_it_goes_on(servers: Mapping[str, str], tmp_pa
     with open_lines(shipped_flights()) as found:
         part.write_text("".join(islice(found, 20_001)))
     command = [FOLDLOG, "demo", "flights", "--csv", str(part)]
-    running = subprocess.Popen(command, env=servers, stdout=subprocess.DEVNULL)
+    slow = {**servers, FAILPOINT: "before_send:sleep:0.02:1.0@1"}  # else it may end by itself
+    running = subprocess.Popen(command, env=slow, stdout=subprocess.DEVNULL)
     wait_for_events(servers["FOLDLOG_POSTGRES"])
     running.send_signal(signal.SIGINT)
-    assert running.wait(60) == INTERRUPTED
+    assert running.wait(200) == INTERRUPTED
     shown = demo(servers, part)
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "all are equal" in shown.stdout

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 FOLDLOG = [sys.executable, "-c", "from foldlog.commands import main; main()"]
-SECONDS = 60
+SECONDS = 200
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_in_the_foreground_the_death_of_a_server_ends_it_with_the_end_of_its_log
 
 def test_sigterm_is_passed_on_to_the_command(data: Path, tmp_path: Path) -> None:
     started = tmp_path / "started"
-    script = f"touch {started}; exec sleep 60"
+    script = f"touch {started}; exec sleep 600"
     command = [*FOLDLOG, "dev", "--data", str(data), "--", "sh", "-c", script]
     with subprocess.Popen(command) as process:
         deadline = time.monotonic() + SECONDS

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -13,7 +14,8 @@ from typing import IO
 import psycopg
 import pytest
 
-from foldlog.embedded import ServerDied, Stack
+from foldlog.embedded import FolderInUse, ServerDied, Stack
+from foldlog.embedded._folder import lock
 from foldlog.embedded._leftovers import servers_of
 
 _PROGRAM = """
@@ -65,7 +67,8 @@ def program(tmp_path: Path) -> Iterator[Program]:
         yield Program(data, process, process.stdout)
         process.kill()
     for pid in servers_of(data):
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def store_a_balance(postgres: str) -> None:
@@ -106,10 +109,17 @@ def test_when_the_program_is_killed_while_it_starts_nothing_stays(
 ) -> None:
     time.sleep(seconds)
     program.kill()
-    time.sleep(0.3)  # what is being started now is visible by then
-    wait_until(lambda: not servers_of(program.data))
-    time.sleep(0.3)
+    wait_until(lambda: is_free(program.data), 120)
     assert not servers_of(program.data)
+
+
+def is_free(data: Path) -> bool:
+    """Whether nobody holds it: the program and its supervisor are gone, who start servers."""
+    try:
+        lock(data).close()
+    except FolderInUse:
+        return False
+    return True
 
 
 def test_when_the_supervisor_is_killed_the_program_ends_the_servers_itself(

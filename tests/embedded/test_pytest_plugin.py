@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 @pytest.mark.parametrize("time", [1, 2])
 def test_each_test_starts_afresh(kafka, postgres, time):
     admin = AdminClient({"bootstrap.servers": kafka})
-    topics = {name for name in admin.list_topics(timeout=5).topics if not name.startswith("__")}
+    topics = {name for name in admin.list_topics(timeout=60).topics if not name.startswith("__")}
     assert topics == {"kept"}
     admin.create_topics([NewTopic("accounts", 12, 1)])["accounts"].result()
     with psycopg.connect(postgres) as connection:
@@ -42,7 +42,7 @@ def pytest_run(
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
 

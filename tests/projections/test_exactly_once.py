@@ -128,7 +128,7 @@ def test_following_applies_what_comes_and_stops_when_told(ledger: Ledger) -> Non
         for seed in (1, 2, 3):
             fill(ledger, accounts=40, seed=seed)
             wanted = expected(ledger, HeldByDigit())
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while rows_of(ledger, "held") != wanted:
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
@@ -153,6 +153,7 @@ def test_catching_up_waits_for_a_follower_instead_of_fencing_it(ledger: Ledger) 
     follower.start()
     try:
         while not all(lag.owner for lag in model.lag()):
+            assert follower.is_alive(), failures
             time.sleep(0.05)
         fill(ledger, accounts=60, seed=1)
         ledger.append("1-account-0", MoneyDeposited(amount=1), missing=1)

@@ -65,7 +65,7 @@ def found(ledger: Ledger, query: str) -> list[tuple[object, ...]]:
 
 
 def step_until_applied(made: Projector, records: int) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while sum(where.next_offset for where in made.held.values()) < records:
         made.step()
         assert time.monotonic() < deadline
@@ -98,7 +98,7 @@ def test_a_zombie_frozen_inside_its_transaction_is_ended_by_the_next_claim(
 
         def fold(self, row: Balance | None, recorded: Recorded[AccountEvent]) -> Balance:
             inside.set()
-            go_on.wait(20)
+            go_on.wait(120)
             return super().fold(row, recorded)
 
     with closing(ledger.log({TOPIC: Account.event_types}, None)) as log:
@@ -111,7 +111,7 @@ def test_a_zombie_frozen_inside_its_transaction_is_ended_by_the_next_claim(
 
         thread = threading.Thread(target=run_until_frozen)
         thread.start()
-        assert inside.wait(20)
+        assert inside.wait(120)
         with projector(ledger, generation) as heir:
             heir.claim(keys(ledger))
             go_on.set()
@@ -217,7 +217,7 @@ def test_a_follower_goes_on_with_the_other_partitions_and_fails_at_the_end(ledge
 
     thread = threading.Thread(target=follow)
     thread.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while sum(lag.records for lag in model.lag()) != 1:
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -298,7 +298,7 @@ def test_a_follower_goes_on_with_the_generation_that_a_rebuild_made_live(ledger:
         ledger.read_model(Balances()).rebuild()
         ledger.append("a0", MoneyDeposited(amount=100))
         ledger.flush()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while found(ledger, "SELECT sum(balance) FROM balances") != [(155,)]:
             assert time.monotonic() < deadline
             time.sleep(0.1)

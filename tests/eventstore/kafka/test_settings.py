@@ -1,7 +1,5 @@
 """Settings of the Kafka clients: what may be set, what may not, what is never told."""
 
-import time
-
 import pytest
 
 from eventstore.errors import ConfigurationError
@@ -63,10 +61,9 @@ def test_a_broker_that_does_not_answer_is_an_error_that_names_the_address_and_a_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("eventstore.kafka.settings.CONNECT_SECONDS", 0.5)
-    begun = time.monotonic()
-    with pytest.raises(ConfigurationError, match=r"Kafka at 127\.0\.0\.1:1; .* `foldlog dev`"):
+    told = r"Kafka at 127\.0\.0\.1:1; no broker answered within 0\.5 s .* `foldlog dev`"
+    with pytest.raises(ConfigurationError, match=told):
         KafkaSettings("127.0.0.1:1").reach()
-    assert time.monotonic() - begun < 3
 
 
 def test_an_empty_address_is_refused() -> None:

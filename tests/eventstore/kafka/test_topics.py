@@ -1,6 +1,5 @@
 """Topics made, checked and recorded, on a real broker."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,7 +20,7 @@ from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.topics import CONFIG, Durability, Topics
 from eventstore.postgres.address import connect
 from eventstore.postgres.topics import RecordedTopic, record_topic
-from tests.bank_store import answer, deposit, open_store
+from tests.bank_store import SECONDS, answer, deposit, open_store, wait_until
 
 
 def topics(kafka: str, durability: Durability = "single", postgres: str | None = None) -> Topics:
@@ -34,10 +33,9 @@ def make(kafka: str, topic: str = "accounts", partitions: int = 3) -> None:
 
 def delete(kafka: str, topic: str = "accounts") -> None:
     admin: Any = AdminClient({"bootstrap.servers": kafka})
-    admin.delete_topics([topic])[topic].result()
+    admin.delete_topics([topic])[topic].result(SECONDS)
     asker = Admin(KafkaSettings(kafka))
-    while asker.describe(topic) is not None:
-        time.sleep(0.01)
+    wait_until(lambda: asker.describe(topic) is None)
 
 
 def test_a_topic_is_made_so_that_it_keeps_every_event_for_ever(kafka: str) -> None:
@@ -59,15 +57,17 @@ def test_a_topic_that_another_process_makes_meanwhile_is_not_taken_for_a_deleted
     with ThreadPoolExecutor(1) as thread, connect(postgres) as other:
         other.execute("LOCK foldlog.topics")
         waits = thread.submit(asked.ensure, "accounts")
-        waiting = "SELECT 1 FROM pg_locks WHERE NOT granted"
-        while not other.execute(waiting).fetchone():
-            time.sleep(0.01)
+        waiting = (
+            "SELECT 1 FROM pg_locks WHERE NOT granted AND database ="
+            " (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+        wait_until(lambda: other.execute(waiting).fetchone())
         make(kafka)
         described = Admin(KafkaSettings(kafka)).describe("accounts")
         assert described is not None
         record_topic(other, "accounts", RecordedTopic(described.topic_id, 3))
         other.commit()
-        assert waits.result() == ("accounts", described.topic_id, 3)
+        assert waits.result(SECONDS) == ("accounts", described.topic_id, 3)
 
 
 @pytest.mark.parametrize(
@@ -199,8 +199,12 @@ def written_then_grown(kafka: str) -> None:
     admin: Any = AdminClient({"bootstrap.servers": kafka})
     admin.create_partitions([NewPartitions("accounts", 4)])["accounts"].result()
     asker = Admin(KafkaSettings(kafka))
-    while (found := asker.describe("accounts")) is None or found.partitions < 4 or not found.led:
-        time.sleep(0.01)
+
+    def grown() -> bool:
+        found = asker.describe("accounts")
+        return found is not None and found.partitions == 4 and found.led
+
+    wait_until(grown)
 
 
 def test_a_grown_topic_is_refused_by_its_claims_where_no_database_remembers_it(
