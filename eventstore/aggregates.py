@@ -38,9 +38,9 @@ UNCHANGING: Final = frozenset(
 )
 """Types whose values can be shared: nobody can change them."""
 
-TOPIC_NAME: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
+TOPIC_NAME: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,240}")
+"""What Kafka takes for the name of a topic, 249 characters, less the ``.requests`` beside it."""
 TOOLKITS_OWN: Final = re.compile(r"foldlog\.schemas|.*\.(requests|replies)")
-"""What Kafka takes for the name of a topic."""
 
 
 class Aggregate(ABC, Generic[E]):
@@ -83,7 +83,7 @@ class Aggregate(ABC, Generic[E]):
         super().__init_subclass__(**kwargs)
         if not TOPIC_NAME.fullmatch(topic):
             raise DefinitionError(
-                f"aggregate {cls.__name__}: expected a topic of 1 to 249 letters, digits, dots, "
+                f"aggregate {cls.__name__}: expected a topic of 1 to 240 letters, digits, dots, "
                 f"underscores and hyphens; found {topic!r}"
             )
         if TOOLKITS_OWN.fullmatch(topic):

@@ -243,10 +243,11 @@ def test_a_copy_goes_its_own_way(copied: Callable[[Account], Account]) -> None:
     assert (len(account.pending), len(other.pending), other.id) == (1, 2, "alice")
 
 
-@pytest.mark.parametrize("topic", ["", ".", "..", "a b", "kontö", "x" * 250, "a/b"])
+@pytest.mark.parametrize("topic", ["", ".", "..", "a b", "kontö", "x" * 241, "a/b"])
 def test_a_topic_that_kafka_does_not_take_is_refused(topic: str) -> None:
     with pytest.raises(DefinitionError, match="expected a topic"):
         define(Aggregate[Opened], topic=topic)
+    assert define(Aggregate[Opened], topic="x" * 240).topic
 
 
 @pytest.mark.parametrize(
