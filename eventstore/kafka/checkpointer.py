@@ -18,9 +18,9 @@ from eventstore.postgres.checkpoints import Checkpoint
 
 LOCK_SECONDS: Final = 3.0
 """Seconds to wait for a checkpoint's row that another holds locked, before trying again."""
-FROZEN_SECONDS: Final = 2.0
-"""Seconds after which PostgreSQL ends a transaction that stands still, less than another writer
-waits for its lock: a process that was paused in the middle of a checkpoint holds nobody up."""
+FROZEN_SECONDS: Final = 10.0
+"""Seconds after which PostgreSQL ends a transaction in which it hears nothing, so that a process
+that was paused in the middle of a checkpoint holds nobody up for long. A slow one needs less."""
 FORGET_EVERY_SECONDS: Final = 3600.0
 """Seconds between two looks for append ids that are older than the stated period."""
 

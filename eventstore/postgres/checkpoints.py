@@ -5,9 +5,10 @@ the same prefix writes the same rows. Its row says where the prefix ends (`LogPo
 of ``heads`` and ``appends`` say what stands in it, and perhaps a little of what follows.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple, TypeAlias
+from itertools import islice
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from psycopg import Connection
 from psycopg.rows import TupleRow
@@ -16,6 +17,12 @@ from eventstore.defaults import APPEND_IDS_KEPT_DAYS
 from eventstore.errors import TopicRecreated
 from eventstore.log import LOG_START, LogPosition
 
+K = TypeVar("K")
+R = TypeVar("R")
+
+ROWS_AT_ONCE: Final = 20_000
+"""Rows in one statement, at most: PostgreSQL takes no message above 1 GB, and ends a transaction
+in which it hears nothing for too long while they are prepared."""
 FORGOTTEN_AT_ONCE: Final = 10_000
 """Append ids deleted in one transaction, at most: they are in memory and locked meanwhile."""
 
@@ -204,14 +211,10 @@ def write(connection: Connection[TupleRow], checkpoint: Checkpoint) -> bool:
     if moved.rowcount != 1:
         return False
     where = (key.topic, key.partition)
-    if checkpoint.heads:
-        connection.execute(
-            _HEADS, (*where, list(checkpoint.heads), *_columns(checkpoint.heads.values()))
-        )
-    if checkpoint.appends:
-        connection.execute(
-            _APPENDS, (*where, list(checkpoint.appends), *_applied(checkpoint.appends.values()))
-        )
+    for heads in _parts(checkpoint.heads):
+        connection.execute(_HEADS, (*where, list(heads), *_columns(heads.values())))
+    for appends in _parts(checkpoint.appends):
+        connection.execute(_APPENDS, (*where, list(appends), *_applied(appends.values())))
     return True
 
 
@@ -261,6 +264,13 @@ def _found(connection: Connection[TupleRow], wanted: Sequence[LookUp]) -> list[F
         )
         for next_offset, epoch, *rest in rows
     ]
+
+
+def _parts(rows: Mapping[K, R]) -> Iterator[dict[K, R]]:
+    """The rows, so many at a time as one statement takes."""
+    left = iter(rows.items())
+    while part := dict(islice(left, ROWS_AT_ONCE)):
+        yield part
 
 
 def _applied(rows: Iterable[AppliedRow]) -> list[list[object]]:

@@ -4,6 +4,7 @@ import queue
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
+from uuid import UUID
 
 import pytest
 from psycopg import Connection
@@ -12,7 +13,7 @@ from psycopg.rows import TupleRow
 from eventstore.kafka.checkpointer import Checkpointer, Stored
 from eventstore.log import LogPosition
 from eventstore.postgres import address, checkpoints
-from eventstore.postgres.checkpoints import Checkpoint, PartitionKey
+from eventstore.postgres.checkpoints import Applied, Checkpoint, LookUp, PartitionKey, Tip
 
 KEY = PartitionKey("accounts", "an-id", 0)
 SECONDS = 60.0
@@ -112,3 +113,22 @@ def test_a_deletion_that_fails_is_warned_of_and_costs_no_checkpoint(
     monkeypatch.setattr(checkpoints, "forget_old_appends", fail)
     assert [stored(expected) for expected in range(2)] == [Stored.COMMITTED] * 2
     assert "too old were not deleted" in caplog.text
+
+
+def test_a_checkpoint_of_any_size_is_stored_whole(
+    db: Connection[TupleRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "ROWS_AT_ONCE", 3)
+    checkpoints.create(db, KEY)
+    heads = {f"account-{n}": (1, UUID(int=n).bytes, n, n) for n in range(7)}
+    appends = {UUID(int=n).bytes: (f"account-{n}", 1, 1, n, None) for n in range(6)}
+    position = LogPosition(8, 1, b"writer-1", 8)
+    with db.transaction():
+        assert checkpoints.store(db, Checkpoint(KEY, 1, 0, position, heads, appends))
+    asked = [LookUp("accounts", 0, f"account-{n}", UUID(int=n).bytes) for n in range(7)]
+    found = [each for each in checkpoints.look_up(db, asked) if each is not None]
+    assert [each.tip for each in found] == [Tip(*each) for each in heads.values()]
+    assert [each.applied for each in found] == [
+        *(Applied(*each) for each in appends.values()),
+        None,
+    ]
