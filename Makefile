@@ -37,9 +37,9 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(UV)
 demo: $(VENV)/.demo ## a million flight events through Kafka into PostgreSQL, checked
 	@$(BIN)/foldlog demo flights --data $(DATA)
 
-# Tests wait for servers more than they compute, so two processes run them, on servers of their own.
+# Tests wait for servers more than they compute, so three processes run them, on servers of their own.
 test: $(VENV)/.dev ## all tests, on a real Kafka and PostgreSQL that it starts itself
-	@$(BIN)/pytest $(if $(FOLDLOG_KAFKA),,--numprocesses 2 --dist worksteal)
+	@$(BIN)/pytest $(if $(FOLDLOG_KAFKA),,--numprocesses 3 --dist worksteal)
 
 check: $(VENV)/.dev ## ruff, mypy, pyright, import-linter
 	@$(BIN)/ruff format --check .

@@ -130,9 +130,9 @@ def in_shell(servers: Mapping[str, str], command: str) -> str:
 def test_interrupted_and_run_again_it_goes_on(servers: Mapping[str, str], tmp_path: Path) -> None:
     part = tmp_path / "part.csv"
     with open_lines(shipped_flights()) as found:
-        part.write_text("".join(islice(found, 20_001)))
+        part.write_text("".join(islice(found, 5_001)))
     command = [FOLDLOG, "demo", "flights", "--csv", str(part)]
-    slow = {**servers, FAILPOINT: "before_send:sleep:0.02:1.0@1"}  # else it may end by itself
+    slow = {**servers, FAILPOINT: "before_send:sleep:0.01:1.0@1"}  # else it may end by itself
     running = subprocess.Popen(command, env=slow, stdout=subprocess.DEVNULL)
     wait_for_events(servers["FOLDLOG_POSTGRES"])
     running.send_signal(signal.SIGINT)
