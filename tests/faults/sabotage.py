@@ -98,8 +98,8 @@ def append_ids() -> None:
 
     begin = heads.__init__
 
-    def forgetful(self: Any, checkpoint: int = 0) -> None:
-        begin(self, checkpoint)
+    def forgetful(self: Any, *given: Any) -> None:
+        begin(self, *given)
         self.applied = Nothing()
 
     heads.__init__ = forgetful
