@@ -119,9 +119,9 @@ def bound_waiting(connection: Connection[TupleRow]) -> None:
 
     Until the current transaction ends.
     """
-    bounds = {
-        "lock_timeout": LOCK_SECONDS,
-        "idle_in_transaction_session_timeout": FROZEN_SECONDS,
-    }
-    for name, seconds in bounds.items():
-        connection.execute("SELECT set_config(%s, %s, true)", (name, str(int(seconds * 1_000))))
+    bounds = [str(int(seconds * 1_000)) for seconds in (LOCK_SECONDS, FROZEN_SECONDS)]
+    connection.execute(
+        "SELECT set_config('lock_timeout', %s, true),"
+        " set_config('idle_in_transaction_session_timeout', %s, true)",
+        bounds,
+    )
