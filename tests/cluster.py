@@ -138,7 +138,7 @@ class Cluster:
                 code = self._processes[node].poll()
                 if code is not None or time.monotonic() > deadline:
                     found = "it is late" if code is None else f"it ended with code {code}"
-                    raise AssertionError(f"broker {node}: {found}\n{tail(self._log(node))}")
+                    raise AssertionError(f"broker {node}: {found}\n{_complaints(self._log(node))}")
                 time.sleep(0.05)
 
     def _ready(self, node: int) -> bool:
@@ -198,6 +198,13 @@ class Cluster:
         if self._guard.stdin is not None:
             self._guard.stdin.close()
         self._guard.wait()
+
+
+def _complaints(log: Path, lines: int = 20) -> str:
+    """The last complaints in a broker's log, before its last lines: it says much while it ends."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    complaints = re.findall(r"^\S+ (?:ERROR|FATAL) .*(?:\n(?!\d{4}-).*)*", text, flags=re.MULTILINE)
+    return "\n".join([*complaints[-lines:], tail(log, lines)])
 
 
 def _rename(properties: Path, node: int) -> None:

@@ -37,31 +37,36 @@ class NewTopics:
             KafkaException: The broker refuses.
             TimeoutError: The broker takes longer than a minute.
         """
-        self._await_what_is_made()
-        names = self.names()
+        names = self._complete()
         for deleted in self._admin.delete_topics(sorted(names)).values():
             try:
                 deleted.result()
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise
-        self._wait(lambda: not self.names() & names, f"the topics {sorted(names)} to be gone")
+        self._wait(lambda now: not now & names, f"the topics {sorted(names)} to be gone")
 
-    def _await_what_is_made(self) -> None:
-        """A topic that exists may not be shown yet, but is shown before any made later."""
+    def _complete(self) -> set[str]:
+        """All that exist now, also those that a broker does not show yet.
+
+        What shows a topic shows all that were made before it. The next answer need not: it may
+        come from a broker that knows less.
+        """
         marker = f"foldlog.marker.{uuid.uuid4().hex}"
         self._admin.create_topics([NewTopic(marker, 1, 1)])[marker].result()
-        self._wait(lambda: marker in self._topics(), f"the topic {marker} to be shown")
+        return self._wait(lambda now: marker in now, f"the topic {marker} to be shown")
 
-    def _wait(self, holds: Callable[[], bool], expected: str) -> None:
+    def _wait(self, holds: Callable[[set[str]], bool], expected: str) -> set[str]:
+        """The first answer for which this holds."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while not holds():
+        while not holds(now := self.names()):
             if time.monotonic() > deadline:
                 raise TimeoutError(
                     f"expected {expected} within {_PATIENCE_SECONDS:g} s; the broker shows it "
                     "otherwise: look at its log"
                 )
             time.sleep(_POLL_SECONDS)
+        return now
 
     def _topics(self) -> set[str]:
         shown = self._admin.list_topics(timeout=_PATIENCE_SECONDS).topics
