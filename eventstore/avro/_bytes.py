@@ -109,8 +109,12 @@ def _long(count: int) -> bytes:
 
 def _without_logical_types(node: Any) -> Any:
     if _is_dict(node):
-        kept = {key: value for key, value in node.items() if key != "logicalType"}
-        return {key: _without_logical_types(value) for key, value in kept.items()}
+        kept = {
+            key: _without_logical_types(value)
+            for key, value in node.items()
+            if key != "logicalType"
+        }
+        return kept["type"] if kept.keys() == {"type"} else kept  # quicker to write with
     if _is_list(node):
         return [_without_logical_types(member) for member in node]
     return node

@@ -6,7 +6,8 @@ is for the reader's rule to say, by its header alone.
 """
 
 import struct
-from typing import Final, NamedTuple, Protocol, TypeAlias, cast
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 from uuid import UUID
 
 from confluent_kafka import Message
@@ -115,7 +116,7 @@ class Encoder:
 
     def __init__(self, schemas: Schemas) -> None:
         self._schemas = schemas
-        self._prefixes: dict[type[Event], bytes] = {}
+        self._known: dict[type[Event], tuple[bytes, Callable[[Any], bytes]]] = {}
 
     def encode(self, event: Event) -> bytes:
         """The record's value.
@@ -123,9 +124,11 @@ class Encoder:
         Raises:
             EncodingError: The event does not fit its schema.
         """
-        event_type = type(event)
-        prefix = self._prefixes.get(event_type)
-        if prefix is None:
-            prefix = PREFIX.pack(0, self._schemas.id_of(event_type.codec.sha256))
-            self._prefixes[event_type] = prefix
-        return prefix + event_type.codec.encode(event)
+        prefix, body = self._known.get(type(event)) or self._learn(type(event))
+        return prefix + body(event)
+
+    def _learn(self, event_type: type[Event]) -> tuple[bytes, Callable[[Any], bytes]]:
+        codec = event_type.codec
+        found = PREFIX.pack(0, self._schemas.id_of(codec.sha256)), codec.encode
+        self._known[event_type] = found
+        return found

@@ -7,6 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
@@ -14,9 +16,24 @@ from eventstore.kafka.checkpointer import Checkpointer, Stored
 from eventstore.log import LogPosition
 from eventstore.postgres import address, checkpoints
 from eventstore.postgres.checkpoints import Applied, Checkpoint, LookUp, PartitionKey, Tip
+from eventstore.store import INT64
 
 KEY = PartitionKey("accounts", "an-id", 0)
 SECONDS = 60.0
+
+OFFSETS = st.integers(-1, INT64 - 1)
+IN_ARRAYS = st.sampled_from('",{}\\NULnul\n\t ')
+"""What means something in PostgreSQL's notation of arrays."""
+CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+STREAMS = st.text(IN_ARRAYS | CHARACTERS, min_size=1, max_size=60)
+TIPS = st.tuples(OFFSETS, st.binary(min_size=16, max_size=16), OFFSETS, OFFSETS)
+APPLIED = st.tuples(
+    STREAMS,
+    OFFSETS,
+    st.integers(1, 10_000),
+    OFFSETS,
+    st.none() | st.lists(OFFSETS, min_size=1, max_size=5).map(tuple),
+)
 
 
 @pytest.fixture
@@ -132,3 +149,27 @@ def test_a_checkpoint_of_any_size_is_stored_whole(
         *(Applied(*each) for each in appends.values()),
         None,
     ]
+
+
+@given(
+    st.lists(st.tuples(STREAMS, TIPS, APPLIED), min_size=1, max_size=9, unique_by=lambda it: it[0])
+)
+@example([('{"', (1, bytes(16), 2, 3), ("NULL", 1, 1, 3, (3,)))])
+@example([("\\", (1, bytes(16), 2, 3), ('\\"', 1, 1, 3, (2, 3)))])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_what_a_checkpoint_stores_is_what_is_found(
+    db: Connection[TupleRow], rows: list[tuple[str, Any, Any]]
+) -> None:
+    ids = [UUID(int=n).bytes for n in range(len(rows))]
+    heads = {stream: tip for stream, tip, _ in rows}
+    appends = {append: applied for append, (_, _, applied) in zip(ids, rows, strict=True)}
+    with db.transaction(force_rollback=True):
+        checkpoints.create(db, KEY)
+        position = LogPosition(1, 1, b"writer-1", 1)
+        assert checkpoints.store(db, Checkpoint(KEY, 1, 0, position, heads, appends))
+        asked = [LookUp("accounts", 0, *each) for each in zip(heads, ids, strict=True)]
+        found = [each for each in checkpoints.look_up(db, asked) if each is not None]
+    assert [each.tip for each in found] == [Tip(*tip) for tip in heads.values()]
+    assert [each.applied for each in found] == [Applied(*each) for each in appends.values()]
