@@ -5,12 +5,12 @@ the same prefix writes the same rows. Its row says where the prefix ends (`LogPo
 of ``heads`` and ``appends`` say what stands in it, and perhaps a little of what follows.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
-from psycopg import Connection
+from psycopg import Connection, DataError
 from psycopg.rows import TupleRow
 
 from eventstore.defaults import APPEND_IDS_KEPT_DAYS
@@ -298,10 +298,13 @@ def _append_columns(rows: Mapping[bytes, AppliedRow]) -> list[str]:
     ]
 
 
-def _texts(values: Iterable[str]) -> str:
-    """Quoted all at once; U+0000 stands between them meanwhile, which no stream's name holds."""
-    joined = "\0".join(values).replace("\\", r"\\").replace('"', r"\"")
-    return _array(f'"{joined}"'.replace("\0", '","'))
+def _texts(values: Collection[str]) -> str:
+    """Quoted all at once: U+0000, which PostgreSQL refuses, stands between them meanwhile."""
+    joined = "\0".join(values)
+    if joined.count("\0") >= len(values):
+        raise DataError("expected text that PostgreSQL takes; found U+0000 in it: leave it out")
+    quoted = joined.replace("\\", r"\\").replace('"', r"\"").replace("\0", '","')
+    return _array(f'"{quoted}"')
 
 
 def _numbers(values: Iterable[int]) -> str:

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from psycopg import Connection
+from psycopg import Connection, DataError
 from psycopg.rows import TupleRow
 
 from eventstore.kafka.checkpointer import Checkpointer, Stored
@@ -173,3 +173,12 @@ def test_what_a_checkpoint_stores_is_what_is_found(
         found = [each for each in checkpoints.look_up(db, asked) if each is not None]
     assert [each.tip for each in found] == [Tip(*tip) for tip in heads.values()]
     assert [each.applied for each in found] == [Applied(*each) for each in appends.values()]
+
+
+def test_a_name_that_postgresql_refuses_is_never_taken_for_two(db: Connection[TupleRow]) -> None:
+    checkpoints.create(db, KEY)
+    heads = {"ali\0ce": (1, bytes(16), 0, 0)}
+    position = LogPosition(1, 1, b"writer-1", 1)
+    with pytest.raises(DataError, match="U\\+0000"), db.transaction():
+        checkpoints.store(db, Checkpoint(KEY, 1, 0, position, heads, {}))
+    assert checkpoints.read(db, KEY, locked=False).next_offset == 0
