@@ -147,18 +147,18 @@ FROM unnest(%s::uuid[], %s::text[], %s::bigint[], %s::int[], %s::bigint[], %s::t
      AS q (append_id, stream, version, count, last_offset, offsets)
 ON CONFLICT (topic, partition, append_id) DO NOTHING"""
 
-# Append ids travel as bytes: as UUID objects they were most of the cost of a look-up.
+# Append ids come back as bytes: as UUID objects they were most of the cost of a look-up.
 _LOOK_UP: Final = """
 SELECT c.next_offset, c.epoch, h.version, uuid_send(h.append_id), h.first_offset, h.last_offset,
        a.stream, a.version, a.count, a.last_offset, a.offsets
-FROM unnest(%b::text[], %b::int[], %b::text[], %b::bytea[])
+FROM unnest(%s::text[], %s::int[], %s::text[], %s::uuid[])
      WITH ORDINALITY AS q (topic, partition, stream, append_id, n)
 JOIN foldlog.checkpoints c ON (c.topic, c.partition) = (q.topic, q.partition)
 LEFT JOIN foldlog.heads h
      ON (h.topic, h.partition, h.stream) = (q.topic, q.partition, q.stream)
 LEFT JOIN foldlog.appends a
      ON (a.topic, a.partition) = (q.topic, q.partition)
-     AND a.append_id = encode(q.append_id, 'hex')::uuid
+     AND a.append_id = q.append_id
 ORDER BY q.n"""
 
 # A few rows, and those of which nobody else is taking care.
@@ -255,7 +255,7 @@ def forget_old_appends(connection: Connection[TupleRow]) -> bool:
 
 def _found(connection: Connection[TupleRow], wanted: Sequence[LookUp]) -> list[Found]:
     with connection.cursor(binary=True) as cursor:
-        rows = cursor.execute(_LOOK_UP, _columns(wanted), prepare=True).fetchall()
+        rows = cursor.execute(_LOOK_UP, _asked_columns(wanted), prepare=True).fetchall()
     return [
         Found(
             next_offset,
@@ -298,6 +298,11 @@ def _append_columns(rows: Mapping[bytes, AppliedRow]) -> list[str]:
     ]
 
 
+def _asked_columns(wanted: Sequence[LookUp]) -> list[str]:
+    topics, partitions, streams, appends = zip(*wanted, strict=True)
+    return [_texts(topics), _numbers(partitions), _texts(streams), _uuids(appends)]
+
+
 def _texts(values: Collection[str]) -> str:
     """Quoted all at once: U+0000, which PostgreSQL refuses, stands between them meanwhile."""
     joined = "\0".join(values)
@@ -318,7 +323,3 @@ def _uuids(values: Iterable[bytes]) -> str:
 def _array(elements: str) -> str:
     """An array as PostgreSQL reads it: its manual, 8.15.6, "Array Input and Output Syntax"."""
     return f"{{{elements}}}"
-
-
-def _columns(rows: Iterable[tuple[object, ...]]) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)]
