@@ -28,7 +28,7 @@ from eventstore.errors import (
 )
 from eventstore.kafka._trouble import LOGGER, brief, named
 from eventstore.kafka.checkpointer import Stored
-from eventstore.kafka.header import NO_OFFSET
+from eventstore.kafka.header import NO_APPEND, NO_OFFSET
 from eventstore.kafka.heads import Heads, share_of
 from eventstore.kafka.messages import Encoder
 from eventstore.kafka.records import Report, records_of
@@ -80,6 +80,9 @@ class Partition:
         self.partitions = partitions
         self.phase = Phase.IDLE
         self.waiting: deque[AppendRequest] = deque()
+        self.asking: list[AppendRequest] = []
+        """Appends that were looked at before those that wait, and are looked at again when
+        something was looked up: each needs that, or stands behind one of its stream that does."""
         self.session: Session[AppendRequest] | None = None
         self.restored: Restored | None = None
         """What is known of the log while the partition is not served."""
@@ -100,6 +103,7 @@ class Partition:
         self._transport = transport
         self._report: Report | None = None
         self._heads: Heads | None = None
+        self._asking_streams: set[str] = set()
         self._tails: dict[str, Tail] = {}
         self._by_id: dict[bytes, AppendRequest] = {}
         self._blocked: dict[str, list[AppendRequest]] = {}
@@ -113,12 +117,12 @@ class Partition:
     @property
     def wanted(self) -> bool:
         """Whether somebody waits for an answer."""
-        return bool(self.waiting or self.questions)
+        return bool(self.waiting or self.asking or self.questions)
 
     @property
     def busy(self) -> bool:
         """Whether an append waits for something that is still to happen here."""
-        return bool(self.waiting or self._by_id or self.phase is Phase.DOUBTING)
+        return bool(self.waiting or self.asking or self._by_id or self.phase is Phase.DOUBTING)
 
     def move(self, *, owned: bool) -> None:
         """It was assigned to this process, or taken from it."""
@@ -177,6 +181,7 @@ class Partition:
 
     def retire(self) -> None:
         """End a session of which everything is answered."""
+        self._ask_no_more()
         self.session = self._heads = self._report = None
         self.leaving = False
         self.phase = Phase.IDLE
@@ -201,21 +206,24 @@ class Partition:
         self, found: Mapping[LookUp, Found | None], *, room: Callable[[], bool]
     ) -> None:
         """Decide what waits, in order; an append that must wait on holds back its stream's."""
-        waiting = self.take_waiting()
-        held: list[AppendRequest] = []
-        streams: set[str] = set()
-        try:
-            while waiting and self.serving and room():
-                request = waiting[0]
-                stream = request.append.stream
-                if stream in streams or not self._informed(request, found):
-                    held.append(request)
-                    streams.add(stream)
-                elif not self.serve(request):
-                    break
-                waiting.popleft()
-        finally:  # whatever fails, nobody is forgotten
-            self.waiting.extendleft(reversed([*held, *waiting]))
+        if found:
+            self._ask_no_more()
+        waiting = self.waiting
+        while waiting and self.serving and room():
+            request = waiting[0]
+            stream = request.append.stream
+            if stream in self._asking_streams or not self._informed(request, found):
+                self.asking.append(request)
+                self._asking_streams.add(stream)
+            elif not self.serve(request):
+                break
+            waiting.popleft()
+
+    def _ask_no_more(self) -> None:
+        """Let those that asked wait again, before all that came after them."""
+        self.waiting.extendleft(reversed(self.asking))
+        self.asking = []
+        self._asking_streams.clear()
 
     def answer_questions(self, found: Mapping[LookUp, Found | None]) -> None:
         """Answer the questions that memory, or what was looked up, can answer."""
@@ -253,7 +261,7 @@ class Partition:
 
     def unknown(self) -> Iterator[LookUp]:
         """What must be looked up before all that waits can be answered."""
-        for request in self.waiting:
+        for request in chain(self.asking, self.waiting):
             if self.needs_look_up(request):
                 yield self.look_up_of(request)
         for question in self.questions:
@@ -262,7 +270,8 @@ class Partition:
 
     def look_up_of(self, request: AppendRequest) -> LookUp:
         """What must be looked up before ``request`` can be decided."""
-        return LookUp(self.key.topic, self.key.partition, request.append.stream, request.id)
+        append = request.id if request.needs_id else NO_APPEND
+        return LookUp(self.key.topic, self.key.partition, request.append.stream, append)
 
     def needs_look_up(self, request: AppendRequest) -> bool:
         """Whether memory cannot decide ``request``."""
@@ -400,6 +409,7 @@ class Partition:
         self._losses = 0
         request.answer(sent.version, last_offset)
         if stream in self._blocked:
+            self._ask_no_more()  # what was blocked came before
             self.waiting.extendleft(reversed(self._blocked.pop(stream)))
 
     # 4. doubt
@@ -421,6 +431,7 @@ class Partition:
         again = [each for sent in session.in_flight for each in sent.request.doubt()]
         for blocked in self._blocked.values():
             again.extend(blocked)
+        self._ask_no_more()
         self.waiting.extendleft(reversed(again))
         self.session = None
         self._blocked, self._tails, self._by_id = {}, {}, {}
@@ -471,6 +482,7 @@ class Partition:
 
     def take_waiting(self) -> deque[AppendRequest]:
         """The appends that wait, given away once."""
+        self._ask_no_more()
         taken, self.waiting = self.waiting, deque[AppendRequest]()
         return taken
 

@@ -1,9 +1,12 @@
 """`KafkaEventStore`: streams on Kafka, behind the port that the repository knows."""
 
 import os
+import queue
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 from uuid import UUID
@@ -65,7 +68,11 @@ class KafkaEventStore:
         self._known: dict[str, TopicInfo] = {}
         self._registered: set[str] = set()
         self._lock = threading.Lock()
-        self._room = threading.BoundedSemaphore(APPENDS_IN_FLIGHT)
+        # A semaphore of tokens: a twentieth of the time of the class, twice for each append.
+        self._room: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._leave = partial(self._room.put, None)
+        for _ in range(APPENDS_IN_FLIGHT):
+            self._leave()
         self._writer = Writer(settings, postgres, Encoder(registry), topics=topics, role=role)
         self._readers: dict[str, StreamReader] = {}
         self._closed = False
@@ -130,8 +137,9 @@ class KafkaEventStore:
         self._check_events(append)
         request = AppendRequest(append, self._partition(append.topic, append.stream))
         # A future's callback runs on the writer's thread, which makes the room: it never waits.
-        if self._room.acquire(blocking=not self._writer.is_current):
-            request.release = self._room.release
+        with suppress(queue.Empty):
+            self._room.get(block=not self._writer.is_current)
+            request.release = self._leave
         self._writer.put(request)
         return request.future
 

@@ -8,6 +8,7 @@ checkpoints (`Checkpointer`). So it waits for nobody: not for PostgreSQL, not fo
 import queue
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -36,6 +37,8 @@ RECORDS_IN_FLIGHT: Final = 50_000
 """Records handed to the client and not reported: half of its queue, so that it never overflows."""
 REPORT_SECONDS: Final = 0.001
 """Seconds to wait for reports while there are records in flight, before looking at the inbox."""
+ATTEND_SECONDS: Final = 0.005
+"""Seconds between two looks at every partition while there are records in flight."""
 TICK_SECONDS: Final = 0.05
 """Seconds between two looks at the clock while nothing comes."""
 UNCOLLECTED_SECONDS: Final = 0.1
@@ -67,6 +70,7 @@ class Writer:
         self._looking_up = False
         self._checkpoints: list[Call] = []
         """Checkpoints of which it is known what became, not yet told to their partitions."""
+        self._attended_at = 0.0
         self._gave_up_at = 0.0
         self._stopping = False
         self._ended = False
@@ -203,6 +207,9 @@ class Writer:
     def _attend(self) -> None:
         """Look at every partition: claims to begin, doubts to settle, checkpoints that are due."""
         now = time.monotonic()
+        if self._transport.in_flight and now - self._attended_at < ATTEND_SECONDS:
+            return  # the next turn comes soon
+        self._attended_at = now
         if now - self._gave_up_at > TICK_SECONDS:
             self._gave_up_at = now
             self._give_up(now)
@@ -242,28 +249,27 @@ class Writer:
         checkpoints is heard in between. So nothing is forgotten while a look-up is on its way.
         """
         found, self._found = self._found, {}
-        for partition in self._partitions.values():
-            if partition.deciding and partition.wanted:
-                partition.answer_questions(found)
-                partition.serve_waiting(found, room=self._has_room)
+        wanted = [each for each in self._partitions.values() if each.wanted and each.deciding]
+        for partition in wanted:
+            partition.answer_questions(found)
+            partition.serve_waiting(found, room=self._has_room)
         self._transport.send()
         if not self._looking_up:
             while self._checkpoints:
                 self._checkpoints.pop()()
-            self._look_up()
+            self._look_up(each for each in wanted if each.deciding)
 
     def _has_room(self) -> bool:
         return self._transport.in_flight < RECORDS_IN_FLIGHT
 
-    def _look_up(self) -> None:
+    def _look_up(self, partitions: Iterable[Partition]) -> None:
         """Ask PostgreSQL for what memory cannot decide."""
         if self._look_ups is None:
             return
-        serving = [each for each in self._partitions.values() if each.deciding and each.wanted]
-        wanted = list(dict.fromkeys(ask for each in serving for ask in each.unknown()))
-        if wanted:
+        unknown = list(dict.fromkeys(ask for each in partitions for ask in each.unknown()))
+        if unknown:
             self._looking_up = True
-            self._look_ups.ask(wanted)
+            self._look_ups.ask(unknown)
 
     def _looked_up(self, found: Answers, trouble: str | None) -> None:
         self._looking_up = False
