@@ -42,6 +42,10 @@ partitions; older ones are looked up in PostgreSQL. What no checkpoint holds yet
 this, so without PostgreSQL everything is. A partition that is only read begins again, when it is
 full, from a checkpoint that has moved."""
 
+HEADS_LOADED: Final = 5_000
+"""Heads of a partition that are all loaded before it is claimed, if there are not more: some 10 ms,
+and none of them is looked up later. Of a partition that has more, none is loaded ahead."""
+
 AGGREGATES_CACHED: Final = 10_000
 """Aggregates whose state a repository keeps in memory, the last used: some 10 MB of small ones.
 A load of one of these reads its stream's head, and no event that it has seen."""

@@ -33,6 +33,7 @@ from eventstore.postgres.checkpoints import (
     LookUp,
     PartitionKey,
     Tip,
+    TipRow,
 )
 from eventstore.store import Append
 
@@ -227,10 +228,17 @@ class MemoryRestorer(Restorer):
     """The restorer over a log and a database in memory."""
 
     def __init__(
-        self, log: Log, database: Database, *, far: int = FAR, at_once: int = STORED_AT_ONCE
+        self,
+        log: Log,
+        database: Database,
+        *,
+        far: int = FAR,
+        at_once: int = STORED_AT_ONCE,
+        few: int = 0,
     ) -> None:
         super().__init__(SETTINGS, "memory", far=far, at_once=at_once)
         self.database = database
+        self.few = few
         self.memory = MemoryConsumer(log)
 
     def _opened(self) -> Consumer:
@@ -244,6 +252,15 @@ class MemoryRestorer(Restorer):
 
     def _position(self, key: PartitionKey, *, create: bool = False) -> LogPosition:
         return self.database.position
+
+    def _few_heads(
+        self, key: PartitionKey, position: LogPosition, *, most: int
+    ) -> dict[str, TipRow] | None:
+        heads = self.database.heads
+        if self.database.position != position or len(heads) > min(most, self.few):
+            return None
+        oldest_first = sorted(heads.items(), key=lambda each: each[1].last_offset)
+        return {stream: tip.row() for stream, tip in oldest_first} or None
 
     def _store(self, checkpoint: Checkpoint) -> None:
         assert self.database.store(checkpoint) is Stored.COMMITTED
@@ -270,10 +287,11 @@ class Process:
         limit: int,
         far: int = FAR,
         at_once: int = STORED_AT_ONCE,
+        few: int = 0,
     ) -> None:
         self.database, self.limit = database, limit
         self.transport = MemoryTransport(log)
-        self.restorer = MemoryRestorer(log, database, far=far, at_once=at_once)
+        self.restorer = MemoryRestorer(log, database, far=far, at_once=at_once, few=few)
         self.partition = Partition(
             KEY, 1, encoder=cast("Encoder", Plain()), transport=self.transport
         )

@@ -6,7 +6,7 @@ is then looked up. What was never forgotten since the log's start needs no look-
 
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from eventstore.defaults import HEADS_CACHED
@@ -77,6 +77,11 @@ class Heads:
         self.tips[stream] = self.fresh_tips[stream] = tip
         self.tips.move_to_end(stream)
         self.applied[append] = self.fresh_applied[append] = applied
+
+    def load(self, tips: Mapping[str, TipRow]) -> None:
+        """Take all heads that stand beneath the checkpoint, the oldest first."""
+        self.tips.update(tips)
+        self.tips_whole = True
 
     def note_append(self, append: Sequence[tuple[int, bytes, Header]]) -> None:
         """Take note of an append read from the log: (offset, key, header) of each event."""

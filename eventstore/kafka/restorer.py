@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from psycopg import Connection, OperationalError
 from psycopg.rows import TupleRow
 
-from eventstore.defaults import CONNECT_SECONDS
+from eventstore.defaults import CONNECT_SECONDS, HEADS_LOADED
 from eventstore.errors import (
     CheckpointFenced,
     EventStoreError,
@@ -38,7 +38,7 @@ from eventstore.kafka.settings import KafkaSettings
 from eventstore.kafka.tails import Tails
 from eventstore.log import LOG_START, LogPosition
 from eventstore.postgres import address, checkpoints
-from eventstore.postgres.checkpoints import Checkpoint, Found, LookUp, PartitionKey
+from eventstore.postgres.checkpoints import Checkpoint, Found, LookUp, PartitionKey, TipRow
 
 T = TypeVar("T")
 
@@ -132,7 +132,7 @@ class Restorer:
         if restored is None or restored.heads.crowded:
             position = self._position(key)
             if restored is None or position.next_offset > restored.heads.checkpoint:
-                restored = self._begin(position, cached)
+                restored = self._begin(key, position, cached)
         end = self._end(key)
         if self._postgres is not None and not asked and end - restored.rule.next_offset > self._far:
             restored.noting = False
@@ -190,7 +190,7 @@ class Restorer:
         self, key: PartitionKey, begin: LogPosition, claim: LogPosition, cached: int
     ) -> Restored:
         """Read from the checkpoint up to our claim, and store checkpoints on the way."""
-        restored = self._begin(begin, cached)
+        restored = self._begin(key, begin, cached)
 
         def store(at: Restored) -> None:
             if len(at.heads.fresh_applied) < self._at_once:
@@ -240,8 +240,12 @@ class Restorer:
                 raise UnreadablePartition(key.topic, key.partition, why)
         return dict(zip(wanted, rows, strict=True))
 
-    def _begin(self, position: LogPosition, cached: int) -> Restored:
+    def _begin(self, key: PartitionKey, position: LogPosition, cached: int) -> Restored:
         heads = Heads(position.next_offset, cached)
+        if position.next_offset:
+            few = self._few_heads(key, position, most=min(cached, HEADS_LOADED))
+            if few is not None:
+                heads.load(few)
         return Restored(ReaderRule(position), heads, position, not position.next_offset)
 
     def _check_topic(self, key: PartitionKey, partitions: int) -> None:
@@ -268,6 +272,13 @@ class Restorer:
             return checkpoints.read(connection, key, locked=create)
 
         return self._ask(read)
+
+    def _few_heads(
+        self, key: PartitionKey, position: LogPosition, *, most: int
+    ) -> dict[str, TipRow] | None:
+        return self._ask(
+            lambda connection: checkpoints.few_heads(connection, key, position, most=most)
+        )
 
     def _ask(self, question: Callable[[Connection[TupleRow]], T]) -> T:
         """Ask PostgreSQL in a transaction; once more where the connection was cut meanwhile.

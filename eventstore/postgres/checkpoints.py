@@ -161,6 +161,17 @@ LEFT JOIN foldlog.appends a
      AND a.append_id = q.append_id
 ORDER BY q.n"""
 
+# One statement, so that heads and position are of one moment.
+_FEW_HEADS: Final = """
+SELECT h.stream, h.version, uuid_send(h.append_id), h.first_offset, h.last_offset
+FROM foldlog.checkpoints c JOIN foldlog.heads h USING (topic, partition)
+WHERE c.topic = %(topic)s AND c.partition = %(partition)s
+  AND c.next_offset = %(next_offset)s AND c.epoch = %(epoch)s
+  AND %(most)s >= (SELECT count(*) FROM (
+      SELECT FROM foldlog.heads WHERE topic = %(topic)s AND partition = %(partition)s
+      LIMIT %(most)s + 1) AS counted)
+ORDER BY h.last_offset"""
+
 # A few rows, and those of which nobody else is taking care.
 _FORGET: Final = """
 DELETE FROM foldlog.appends WHERE ctid = ANY (ARRAY(
@@ -245,6 +256,25 @@ def look_up(connection: Connection[TupleRow], wanted: Sequence[LookUp]) -> list[
         return list(rows)
     # Some partition has no row: rare, so one by one.
     return [found[0] if (found := _found(connection, [ask])) else None for ask in wanted]
+
+
+def few_heads(
+    connection: Connection[TupleRow], key: PartitionKey, position: LogPosition, *, most: int
+) -> dict[str, TipRow] | None:
+    """All heads beneath the checkpoint at ``position``, from the oldest to the newest.
+
+    None: there are more than ``most``, or the checkpoint is not there any more.
+    """
+    where = {
+        "topic": key.topic,
+        "partition": key.partition,
+        "next_offset": position.next_offset,
+        "epoch": position.epoch,
+        "most": most,
+    }
+    with connection.cursor(binary=True) as cursor:
+        rows = cursor.execute(_FEW_HEADS, where).fetchall()
+    return {stream: (*tip,) for stream, *tip in rows} or None
 
 
 def forget_old_appends(connection: Connection[TupleRow]) -> bool:

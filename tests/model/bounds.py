@@ -19,6 +19,8 @@ class Bounds:
     """How often the database goes back to an earlier state."""
     forgetting: bool = False
     """Whether writers forget what the checkpoint holds."""
+    few: int = 0
+    """Heads that are all loaded with their checkpoint, if there are not more."""
     requests: int = 0
     """How often clients put an append on the request topic."""
     shared: bool = False
@@ -36,6 +38,7 @@ class Bounds:
             "requests": self.requests,
             "checkpoints": self.checkpoints,
             "restored databases": self.restores,
+            "heads loaded": self.few,
             "lost claims": self.losses,
         }
         shared = ["two partitions that share producers"] * self.shared

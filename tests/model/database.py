@@ -1,16 +1,19 @@
 """What is remembered of a log: in the database of the model, on the way to it, by a writer."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from eventstore.log import LOG_START, LogPosition
 from tests.model.log import Applied, Head
+
+Heads: TypeAlias = tuple[Head | None, ...]
+"""The head of each stream."""
 
 
 class Database(NamedTuple):
     """What PostgreSQL holds of the partition."""
 
     position: LogPosition
-    heads: tuple[Head | None, ...]
+    heads: Heads
     applied: tuple[Applied | None, ...]
 
 
@@ -22,7 +25,7 @@ class Stored(NamedTuple):
     expected: int
     """The offset of the checkpoint that it follows."""
     position: LogPosition
-    heads: tuple[Head | None, ...]
+    heads: Heads
     applied: tuple[Applied | None, ...]
 
 
@@ -40,7 +43,7 @@ class Memory(NamedTuple):
     """Heads and append ids that a writer remembers, over a checkpoint."""
 
     checkpoint: int
-    heads: tuple[Head | None, ...]
+    heads: Heads
     applied: tuple[Applied | None, ...]
     heads_whole: bool
     """No head stands in the database alone."""

@@ -37,6 +37,8 @@ class Ingredient(enum.Enum):
     CHECKPOINT_EPOCH = "a checkpoint does not follow one of a later epoch"
     CHECKPOINT_KNOWN = "a checkpoint counts as committed only when that is known"
     CLAIM_MEETS_ROW = "after the claim, the row is read, and begun from if it went back"
+    LOADED_WHOLE = "no head is looked up only where all were loaded"
+    LOADED_AT_ONCE = "heads are loaded as of the checkpoint from which the log is read"
     LOOK_UP_EPOCH = "a look-up counts only if no later writer stored a checkpoint"
     LOOK_UP_NOT_BEHIND = "a look-up counts only if its checkpoint is not behind the known one"
     LOOK_UP_NOT_AHEAD = "a look-up counts only if its checkpoint is not ahead of what is committed"

@@ -53,11 +53,12 @@ class Lockstep:
         commands: Sequence[Command],
         *,
         limit: int,
+        few: int = 0,
         without: frozenset[Ingredient] = frozenset(),
     ) -> None:
         self.random = Random(seed)
-        self.commands, self.limit = tuple(commands), limit
-        self.protocol = Protocol(self.commands, without)
+        self.commands, self.limit, self.few = tuple(commands), limit, few
+        self.protocol = Protocol(self.commands, without, few=min(few, limit))
         self.log = Log(self.commands, ReaderRule[tuple[int, Record]])
         self.database = empty(self.protocol.streams, len(commands))
         self.real_log, self.real_database = RealLog(), Database()
@@ -100,9 +101,11 @@ class Lockstep:
         self.submit(side)
         for step in (self.claim, self.look_up, self.serve):
             step(side)
+            self.compare()
             while len(side.real.apart) and self.random.random() < 0.9:
                 self.land(side)
                 self.tell(side)
+                self.compare()  # else what was forgotten may be back before that is seen
         self.serve(side)
         self.checkpoint(side)
 
@@ -248,7 +251,7 @@ class Lockstep:
         side.model = model
 
     def _side(self) -> Side:
-        return Side(RealWriter(self.real_log, self.real_database, limit=self.limit))
+        return Side(RealWriter(self.real_log, self.real_database, limit=self.limit, few=self.few))
 
     # records under way
 
@@ -291,7 +294,7 @@ class Lockstep:
             return
         looked_up = real.looked_up()
         side.found = {}
-        for request in real.partition.waiting:
+        for request in (*real.partition.asking, *real.partition.waiting):
             number, look_up = number_of(request.id), real.partition.look_up_of(request)
             if any(self.protocol.unknown(model, number, first_try=not request.needs_id)):
                 assert look_up in looked_up

@@ -29,6 +29,7 @@ REPEATED = "an append id is valid twice"
 UNTRUE = "an append was acknowledged, and is not valid as it was answered"
 REFUSED = "an append was refused for good, and is valid"
 VERSION = "a valid event's version is not its stream's next"
+EXPECTED = "an append is valid whose expected version was not its stream's"
 RESUMED = "a reader that stopped and went on reads something else"
 PARTIAL = "a part of an append is valid, and its writer's term is over"
 STUCK = "no writer can come back"
@@ -61,6 +62,7 @@ _TWO = Bounds((NEW_1, NEW_1), claims=2)
 _COMPACTED = Bounds((ANY_1,), claims=4, losses=1)
 _STORED = Bounds((ANY_1,), claims=1, checkpoints=1, forgetting=True)
 _STORED_2 = replace(_STORED, commands=(ANY_1, ANY_1))
+_LOADED = Bounds((ANY_1, ANY_1), claims=2, checkpoints=1, few=1)
 
 MUTANTS = (
     Mutant(_without(Ingredient.CLAIM), replace(_ALONE, claims=2), REPEATED),
@@ -110,6 +112,12 @@ MUTANTS = (
         _without(Ingredient.LOOK_UP_EPOCH, Ingredient.LOOK_UP_NOT_AHEAD),
         Bounds((NEW_1, NEXT_1), claims=2, checkpoints=2, forgetting=True),
         REFUSED,
+    ),
+    Mutant(_without(Ingredient.LOADED_WHOLE), _LOADED, VERSION),
+    Mutant(
+        _without(Ingredient.LOADED_AT_ONCE),
+        replace(_LOADED, commands=(NEW_1, NEXT_1, NEXT_1), checkpoints=2),
+        EXPECTED,
     ),
     Mutant(_without(Ingredient.LOOK_UP_NOT_BEHIND), replace(_STORED, restores=1), REPEATED),
     Mutant(_without(Ingredient.CHECKPOINT_KNOWN, Ingredient.LOOK_UP_NOT_BEHIND), _STORED, REPEATED),
@@ -187,6 +195,7 @@ QUICK = (
     Bounds((NEW_1, NEXT_1), claims=3, losses=1),
     Bounds((NEW_1, NEXT_1), claims=2, checkpoints=1, forgetting=True),
     Bounds((ANY_1,), claims=2, checkpoints=2, restores=1, forgetting=True),
+    Bounds((NEW_1, NEXT_1), claims=2, checkpoints=1, forgetting=True, few=1),
     Bounds((NEW_1, NEXT_1), claims=2, requests=2),
     Bounds((NEW_1, RETRIED_1), claims=2, requests=2),
     Bounds((ANY_1,), claims=2, faults=1, requests=2),
@@ -208,6 +217,9 @@ DEEP = (
     Bounds((ANY_1, ANY_1), claims=2, checkpoints=2, restores=1, forgetting=True),
     Bounds((ANY_1, OTHER_1), claims=2, checkpoints=2, restores=1, forgetting=True),
     Bounds((ANY_1,), writers=3, claims=3, checkpoints=3, restores=1, forgetting=True),
+    Bounds((ANY_1, ANY_1), claims=2, checkpoints=2, restores=1, forgetting=True, few=1),
+    Bounds((ANY_1, OTHER_1), claims=2, checkpoints=2, restores=1, forgetting=True, few=2),
+    Bounds((ANY_1,), writers=3, claims=3, checkpoints=3, restores=1, forgetting=True, few=1),
     Bounds((NEW_1, NEXT_1), claims=2, faults=1, checkpoints=1, restores=1, forgetting=True),
     Bounds((NEW_1, RETRIED_1), claims=2, requests=3),
     Bounds((NEW_1, RETRIED_1, ANY_1), claims=2, requests=2),

@@ -54,8 +54,8 @@ class ApartClient(Client):
 class RealWriter(Process):
     """A process, told what to do record by record."""
 
-    def __init__(self, log: Log, database: Database, *, limit: int) -> None:
-        super().__init__(log, database, limit=limit)
+    def __init__(self, log: Log, database: Database, *, limit: int, few: int) -> None:
+        super().__init__(log, database, limit=limit, few=few)
         self.apart = self.transport.client = ApartClient(log)
 
     def tell(self) -> bytes | None:

@@ -21,6 +21,7 @@ TELLING = (
     Ingredient.CHECKPOINT_ACKNOWLEDGED,
     Ingredient.CHECKPOINT_AT_ITS_PREFIX,
     Ingredient.CLAIM_MEETS_ROW,
+    Ingredient.LOADED_WHOLE,
     Ingredient.LOOK_UP_NOT_BEHIND,
     Ingredient.LOOK_UP_HEAD,
     Ingredient.LOOK_UP_ID,
@@ -33,7 +34,11 @@ def walked(seed: int, *without: Ingredient) -> int:
     """How many answers were the same on this way."""
     commands = NUMBERED * 2 if seed % 2 else MIXED * 3
     lockstep = Lockstep(
-        seed, commands, limit=100 if seed // 2 % 2 else 1, without=frozenset(without)
+        seed,
+        commands,
+        limit=100 if seed // 2 % 2 else 1,
+        few=10 * (seed // 4 % 2),
+        without=frozenset(without),
     )
     lockstep.walk(120)
     return lockstep.answers

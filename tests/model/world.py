@@ -73,7 +73,7 @@ class World:
     ) -> None:
         self.bounds = bounds
         commands = (*bounds.commands, LATER)
-        self.protocol = Protocol(commands, without)
+        self.protocol = Protocol(commands, without, few=bounds.few)
         self._log = Log(commands, rule)
         self._live = live
         self._came_back: set[tuple[Log, Database]] = set()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from eventstore.kafka.session import Sent, Session
 from eventstore.log import LOG_START, LogPosition
-from tests.model.database import Database, Found, Memory, Stored
+from tests.model.database import Database, Found, Heads, Memory, Stored
 from tests.model.ingredients import Ingredient
 from tests.model.log import NO_HEAD, Applied, Command, Head, Log, Record, ids_of, writer_id
 
@@ -41,6 +41,8 @@ class Writer(NamedTuple):
     begin: LogPosition
     """The checkpoint from which it read the log before it claimed."""
     memory: Memory
+    loaded: Heads | None = None
+    """All heads beneath that checkpoint, if they were few."""
     found: Found | None = None
     """What was looked up last; it may be used at any time, or never."""
     rebased: bool = False
@@ -73,10 +75,13 @@ class Answer(NamedTuple):
 class Protocol:
     """The steps of a writer; without some ingredients, to see what they are good for."""
 
-    def __init__(self, commands: tuple[Command, ...], without: frozenset[Ingredient]) -> None:
+    def __init__(
+        self, commands: tuple[Command, ...], without: frozenset[Ingredient], *, few: int = 0
+    ) -> None:
         self.commands = commands
         self.ids = ids_of(commands)
         self.without = without
+        self.few = few
         self.streams = 1 + max(command.stream for command in commands)
         self._nothing = Memory(0, (None,) * self.streams, (None,) * len(commands), True, True)
 
@@ -88,7 +93,7 @@ class Protocol:
     def claim(self, number: int, log: Log, database: Database) -> Writer:
         """Read the log, and send a claim of the next epoch."""
         epoch = log.position.epoch + (1 if self.has(Ingredient.CLAIM_NEXT) else 2)
-        begin = database.position
+        begin, loaded = database.position, self._few_heads(database)
         writer = Writer(
             id=number,
             epoch=epoch,
@@ -101,17 +106,19 @@ class Protocol:
             sent=(),
             begin=begin,
             memory=self._nothing,
+            loaded=loaded,
         )
         if self.has(Ingredient.CLAIM):
             if self.has(Ingredient.READ_TO_CLAIM):
                 return writer
-            return writer._replace(memory=self._read(log, begin))
+            return writer._replace(memory=self._read(log, begin, loaded))
         return writer._replace(
             epoch=0,
             serving=True,
             channel=(),
             claim_offset=len(log) - 1,
-            memory=self._read(log, begin),
+            memory=self._read(log, begin, loaded),
+            loaded=None,
         )
 
     def confirm(self, writer: Writer, offset: int, log: Log, database: Database) -> Writer | None:
@@ -120,31 +127,47 @@ class Protocol:
         accepted = LogPosition(offset + 1, writer.epoch, writer_id(writer.id), 1)
         if log.position != accepted and self.has(Ingredient.CLAIM_ACCEPTED):
             return None
-        begin, row = writer.begin, database.position
+        begin, loaded, row = writer.begin, writer.loaded, database.position
         if self.has(Ingredient.CLAIM_MEETS_ROW):
             if row.epoch > writer.epoch or row.next_offset > offset + 1:
                 return None
             if row.next_offset < begin.next_offset:
-                begin = row
+                begin, loaded = row, self._few_heads(database)
+        if not self.has(Ingredient.LOADED_AT_ONCE):
+            begin = row
         memory = writer.memory
         if self.has(Ingredient.READ_TO_CLAIM):
-            memory = self._read(log, begin)
+            memory = self._read(log, begin, loaded)
         if self.has(Ingredient.CLAIM_MEETS_ROW):
             memory = memory._replace(checkpoint=row.next_offset)
         return writer._replace(
-            serving=True, claim_offset=offset, memory=memory, begin=LOG_START, reports=()
+            serving=True,
+            claim_offset=offset,
+            memory=memory,
+            begin=LOG_START,
+            loaded=None,
+            reports=(),
         )
 
-    def _read(self, log: Log, begin: LogPosition) -> Memory:
-        """Heads and append ids of what stands in the log above a checkpoint."""
-        heads: list[Head | None] = [None] * self.streams
+    def _few_heads(self, database: Database) -> Heads | None:
+        """All heads that the database holds; None: there are none, or too many."""
+        heads = database.heads
+        if not 0 < sum(head is not None for head in heads) <= self.few:
+            return None
+        return heads if self.has(Ingredient.LOADED_WHOLE) else (None,) * len(heads)
+
+    def _read(self, log: Log, begin: LogPosition, loaded: Heads | None) -> Memory:
+        """Heads and append ids of what stands above a checkpoint, over what was loaded."""
+        heads: list[Head | None] = [*(loaded or (None,) * self.streams)]
         applied: list[Applied | None] = [None] * len(self.commands)
         for append in log.read_from(begin)[0]:
             offset, record = append[-1]
             head = Head(record.version, offset)
             heads[record.stream] = applied[self.ids[record.command]] = head
         whole = begin.next_offset == 0
-        return Memory(begin.next_offset, tuple(heads), tuple(applied), whole, whole)
+        return Memory(
+            begin.next_offset, tuple(heads), tuple(applied), whole or loaded is not None, whole
+        )
 
     # 2. decide and send
 

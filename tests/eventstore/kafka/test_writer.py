@@ -238,7 +238,26 @@ def test_a_restarted_writer_reads_from_its_checkpoint(opened: Open) -> None:
         restored = known[0]
         assert restored.begin.next_offset > 100
         assert restored.rule.next_offset == restored.begin.next_offset
-        assert not restored.heads.tips
+        assert not restored.heads.applied
+        assert restored.heads.tips_whole
+
+
+def test_a_partition_of_few_streams_is_loaded_once_and_no_stream_of_it_looked_up(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened() as store:
+        for stream in ("alice", "bob"):
+            answer(store, deposit(stream, NO_STREAM))
+
+    def fail(*_: object) -> None:
+        raise AssertionError("a look-up")
+
+    monkeypatch.setattr(checkpoints, "look_up", fail)
+    with opened() as store:
+        for stream, version in (("alice", 1), ("bob", 1), ("carol", 0)):
+            assert answer(store, deposit(stream, version, first_try=True)).version == version + 1
+            refused = store.submit(deposit(stream, 0, first_try=True))
+            assert isinstance(error_of(refused), ConcurrencyError)
 
 
 def test_a_restart_with_an_empty_database_reads_everything_again(

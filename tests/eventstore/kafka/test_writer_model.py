@@ -35,10 +35,11 @@ class Writers(RuleBasedStateMachine):
         limit=st.sampled_from([1, 1, 100]),
         far=st.sampled_from([1, 1_000]),
         at_once=st.sampled_from([1, 3, 1_000]),
+        few=st.sampled_from([0, 1, 100]),
     )
-    def begin(self, limit: int, far: int, at_once: int) -> None:
+    def begin(self, limit: int, far: int, at_once: int, few: int) -> None:
         self.log, self.database, self.limit = Log(), Database(), limit
-        self.far, self.at_once = far, at_once
+        self.far, self.at_once, self.few = far, at_once, few
         self.backup = self.database
         self.processes = [self.process(), self.process()]
         self.by_process: list[list[AppendRequest]] = [[], []]
@@ -47,7 +48,12 @@ class Writers(RuleBasedStateMachine):
 
     def process(self) -> Process:
         return Process(
-            self.log, self.database, limit=self.limit, far=self.far, at_once=self.at_once
+            self.log,
+            self.database,
+            limit=self.limit,
+            far=self.far,
+            at_once=self.at_once,
+            few=self.few,
         )
 
     @rule(

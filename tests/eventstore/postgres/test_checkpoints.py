@@ -3,6 +3,7 @@
 import queue
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from psycopg import Connection, DataError
 from psycopg.rows import TupleRow
 
 from eventstore.kafka.checkpointer import Checkpointer, Stored
-from eventstore.log import LogPosition
+from eventstore.log import LOG_START, LogPosition
 from eventstore.postgres import address, checkpoints
 from eventstore.postgres.checkpoints import Applied, Checkpoint, LookUp, PartitionKey, Tip
 from eventstore.store import INT64
@@ -171,8 +172,31 @@ def test_what_a_checkpoint_stores_is_what_is_found(
         assert checkpoints.store(db, Checkpoint(KEY, 1, 0, position, heads, appends))
         asked = [LookUp("accounts", 0, *each) for each in zip(heads, ids, strict=True)]
         found = [each for each in checkpoints.look_up(db, asked) if each is not None]
+        few = checkpoints.few_heads(db, KEY, position, most=len(heads))
+    assert few == heads
     assert [each.tip for each in found] == [Tip(*tip) for tip in heads.values()]
     assert [each.applied for each in found] == [Applied(*each) for each in appends.values()]
+
+
+def test_heads_are_loaded_only_where_all_of_them_are_few_and_of_the_checkpoint_that_was_read(
+    db: Connection[TupleRow],
+) -> None:
+    other = replace(KEY, partition=1)
+    heads = {stream: (1, bytes(16), offset, offset) for offset, stream in enumerate("abc")}
+    first, moved = LogPosition(3, 1, b"writer-1", 4), LogPosition(5, 2, b"writer-2", 1)
+    for key in (KEY, other):
+        checkpoints.create(db, key)
+        assert checkpoints.few_heads(db, key, LOG_START, most=9) is None
+    assert checkpoints.store(db, Checkpoint(KEY, 1, 0, first, heads, {}))
+    assert checkpoints.few_heads(db, KEY, first, most=3) == heads
+    assert checkpoints.few_heads(db, KEY, first, most=2) is None
+    assert checkpoints.few_heads(db, other, LOG_START, most=9) is None
+    assert checkpoints.store(db, Checkpoint(KEY, 2, 3, moved, {"d": (1, bytes(16), 4, 4)}, {}))
+    assert checkpoints.few_heads(db, KEY, first, most=9) is None
+    assert checkpoints.few_heads(db, KEY, moved._replace(epoch=1), most=9) is None
+    found = checkpoints.few_heads(db, KEY, moved, most=4)
+    assert found is not None
+    assert [*found] == ["a", "b", "c", "d"]
 
 
 def test_a_name_that_postgresql_refuses_is_never_taken_for_two(db: Connection[TupleRow]) -> None:
