@@ -8,6 +8,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import against_floors, against_peer, failover, latency
+from benchmarks.cores import upper_half
 from benchmarks.measured import QUICK, Figure, Measured, Sizes, as_json
 from benchmarks.servers import Servers
 from foldlog import migrations
@@ -43,6 +45,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="which of them; all")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: only to see it work")
+    parser.add_argument(
+        "--anywhere", action="store_true", help="servers on all processors, not on half of them"
+    )
     parser.add_argument("--output", type=Path, default=OUTPUT, help="where the JSON goes")
     parser.add_argument("--kafka", help="an address, instead of a server of its own")
     parser.add_argument("--postgres", help="a URL, instead of a server of its own")
@@ -124,7 +129,9 @@ def main() -> None:
     if asked.kafka and asked.postgres:
         measured = measure(asked.parts, sizes, Servers(asked.kafka, asked.postgres))
     else:
-        with Stack(say=print) as stack:
+        with ExitStack() as opened:
+            with nullcontext() if asked.anywhere else upper_half():
+                stack = opened.enter_context(Stack(say=print))
             migrations.upgrade(stack.postgres)
             measured = measure(asked.parts, sizes, Servers(stack.kafka, stack.postgres))
     show(measured)

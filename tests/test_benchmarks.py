@@ -1,12 +1,15 @@
 """The benchmarks run, and both sides of each pair do the same work; ratios are never asserted."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+
+from benchmarks.cores import upper_half
 
 BENCHMARKS: Final = Path(__file__).parent.parent / "benchmarks"
 PEER: Final = "vs_pyeventsourcing"
@@ -103,3 +106,12 @@ def test_what_needs_many_events_runs_on_a_few(benchmarks: Benchmarks) -> None:
     found, _ = benchmarks.run("long.py", "--events", "5000", "memory", "get")
     assert set(found) == {*LONG}
     assert found["long_get"]["ours"] > 0
+
+
+def test_servers_run_on_the_upper_half_of_the_processors_and_who_is_measured_on_all() -> None:
+    everywhere = os.sched_getaffinity(0)
+    show = [sys.executable, "-c", "import os; print(*sorted(os.sched_getaffinity(0)))"]
+    with upper_half():
+        server = subprocess.check_output(show, text=True)
+    assert server.split() == [str(each) for each in sorted(everywhere)[len(everywhere) // 2 :]]
+    assert os.sched_getaffinity(0) == everywhere
