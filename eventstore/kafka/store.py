@@ -68,7 +68,7 @@ class KafkaEventStore:
         self._known: dict[str, TopicInfo] = {}
         self._registered: set[str] = set()
         self._lock = threading.Lock()
-        # A semaphore of tokens: a twentieth of the time of the class, twice for each append.
+        # Tokens, since a semaphore takes twenty times as long, for each append.
         self._room: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._leave = partial(self._room.put, None)
         for _ in range(APPENDS_IN_FLIGHT):
