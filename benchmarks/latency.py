@@ -9,6 +9,7 @@ from benchmarks.processes import writers
 from benchmarks.servers import PARTITIONS, Servers
 
 TARGETS: Final = {"p50": 3.0, "p99": 30.0}
+WARM_ROUNDS: Final = 2
 
 Round: TypeAlias = tuple[dict[str, Any], dict[str, Any]]
 """What our side printed, and the bare client."""
@@ -24,24 +25,30 @@ def elsewhere(servers: Servers, sizes: Sizes) -> list[Figure]:
     return _figures("elsewhere", servers, sizes, "client")
 
 
-def _figures(name: str, servers: Servers, sizes: Sizes, role: str) -> list[Figure]:
-    """Medians of the rounds, in which the two sides take turns as elsewhere.
+def warm_up(servers: Servers, sizes: Sizes) -> None:
+    """Append and produce for a while, unmeasured, on servers that have just started.
 
-    The first rounds do not count: a broker that has just started answers single appends five
-    times as slowly until Java has compiled what they run.
+    Until Java has compiled what a broker runs, single appends take five times as long, and bulk
+    ones a fifth longer: figures would tell how long the servers have run.
     """
-    with servers.database() as postgres:
-        sized = {"single": sizes.single * 10, "seconds": sizes.latency_seconds}
-        job = {"postgres": postgres, "role": role, **sized}
-        for _ in range(sizes.warm_rounds):
-            _round(name, servers, job)
-        rounds = [_round(name, servers, job) for _ in range(sizes.rounds)]
+    _rounds("warm_up", servers, sizes, "writer", WARM_ROUNDS)
+
+
+def _figures(name: str, servers: Servers, sizes: Sizes, role: str) -> list[Figure]:
+    rounds = _rounds(name, servers, sizes, role, sizes.rounds)
     rate = statistics.median(ours["rate"] for ours, _ in rounds)
     targets = TARGETS if name == "owner" else dict.fromkeys(TARGETS)
     return [
         _figure(f"append_{name}_{percentile}", percentile, rounds, rate, target)
         for percentile, target in targets.items()
     ]
+
+
+def _rounds(name: str, servers: Servers, sizes: Sizes, role: str, number: int) -> list[Round]:
+    sized = {"single": sizes.single * 10, "seconds": sizes.latency_seconds}
+    with servers.database() as postgres:
+        job = {"postgres": postgres, "role": role, **sized}
+        return [_round(name, servers, job) for _ in range(number)]
 
 
 def _round(name: str, servers: Servers, job: Mapping[str, Any]) -> Round:

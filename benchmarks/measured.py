@@ -39,8 +39,6 @@ class Sizes:
     """Saves of ten events by the peer."""
     latency_seconds: float = 5.0
     """How long appends are sent at an even rate."""
-    warm_rounds: int = 1
-    """Rounds of these before those that count."""
     quiet_seconds: float = 1.5
     """How long appends run before and after a writer is ended."""
     writers: int = 4
@@ -56,7 +54,6 @@ QUICK: Final = Sizes(
     edits=50,
     saves=50,
     latency_seconds=0.5,
-    warm_rounds=0,
     quiet_seconds=0.2,
     writers=2,
 )

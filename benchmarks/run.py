@@ -123,7 +123,7 @@ def write(measured: Sequence[Measured | Figure], output: Path) -> None:
 
 
 def main() -> None:
-    """Measure on given servers, or on embedded ones with PostgreSQL's fsync on."""
+    """Measure on given servers as they are, or on warm embedded ones with PostgreSQL's fsync on."""
     asked = arguments()
     sizes = QUICK if asked.quick else Sizes()
     if asked.kafka and asked.postgres:
@@ -133,7 +133,10 @@ def main() -> None:
             with nullcontext() if asked.anywhere else upper_half():
                 stack = opened.enter_context(Stack(say=print))
             migrations.upgrade(stack.postgres)
-            measured = measure(asked.parts, sizes, Servers(stack.kafka, stack.postgres))
+            servers = Servers(stack.kafka, stack.postgres)
+            print("warming up", flush=True)
+            latency.warm_up(servers, sizes)
+            measured = measure(asked.parts, sizes, servers)
     show(measured)
     write(measured, asked.output)
 
