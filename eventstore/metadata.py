@@ -107,8 +107,9 @@ def carried() -> Metadata | None:
 
 def size_of(metadata: Metadata | None) -> int:
     """The bytes that it adds to each record."""
-    headers = () if metadata is None else metadata.headers()
-    return sum(len(name) + len(value) for name, value in headers)
+    if metadata is None:
+        return 0
+    return sum(len(name) + len(value) for name, value in metadata.headers())
 
 
 def _checked(user: Mapping[Any, Any]) -> dict[str, str]:

@@ -109,7 +109,7 @@ class ScriptedLog:
                 append,
                 type(event).codec.fingerprint,
             )
-            value = self._encoder.encode(event)
+            [(value, _, _)] = self._encoder.encode([event], [time])
             if body is not None:
                 value = value[:5] + body
             offsets.append(self.put_header(header, stream.encode(), value))

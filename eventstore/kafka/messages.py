@@ -6,7 +6,7 @@ is for the reader's rule to say, by its header alone.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 from uuid import UUID
 
@@ -22,6 +22,10 @@ PREFIX: Final = struct.Struct(">BI")
 
 LogRecord: TypeAlias = tuple[int, Header, Message]
 """A record of ours as it was read: its offset, its header, and the message itself."""
+
+EncodedEvent: TypeAlias = tuple[bytes, bytes, int]
+"""An event before it is known where it will stand: its value, its schema's fingerprint, and when
+it happened, in microseconds since 1970. A plain tuple, since there is one for each event."""
 
 
 class RegisteredSchema(NamedTuple):
@@ -116,19 +120,23 @@ class Encoder:
 
     def __init__(self, schemas: Schemas) -> None:
         self._schemas = schemas
-        self._known: dict[type[Event], tuple[bytes, Callable[[Any], bytes]]] = {}
+        self._known: dict[type[Event], tuple[bytes, Callable[[Any], bytes], bytes]] = {}
 
-    def encode(self, event: Event) -> bytes:
-        """The record's value.
+    def encode(self, events: Sequence[Event], times: Sequence[int]) -> list[EncodedEvent]:
+        """Events, and when they happened, as records carry them.
 
         Raises:
-            EncodingError: The event does not fit its schema.
+            EncodingError: An event does not fit its schema.
         """
-        prefix, body = self._known.get(type(event)) or self._learn(type(event))
-        return prefix + body(event)
+        encoded: list[EncodedEvent] = []
+        add, known = encoded.append, self._known
+        for event, at in zip(events, times, strict=True):
+            prefix, body_of, fingerprint = known.get(type(event)) or self._learn(type(event))
+            add((prefix + body_of(event), fingerprint, at))
+        return encoded
 
-    def _learn(self, event_type: type[Event]) -> tuple[bytes, Callable[[Any], bytes]]:
+    def _learn(self, event_type: type[Event]) -> tuple[bytes, Callable[[Any], bytes], bytes]:
         codec = event_type.codec
-        found = PREFIX.pack(0, self._schemas.id_of(codec.sha256)), codec.encode
-        self._known[event_type] = found
+        prefix = PREFIX.pack(0, self._schemas.id_of(codec.sha256))
+        self._known[event_type] = found = prefix, codec.encode, codec.fingerprint
         return found

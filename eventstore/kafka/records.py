@@ -22,7 +22,7 @@ from eventstore.kafka.header import (
     Kind,
     pack,
 )
-from eventstore.kafka.messages import Encoder, timestamp_of
+from eventstore.kafka.messages import EncodedEvent, Encoder, timestamp_of
 from eventstore.kafka.session import Session
 from eventstore.metadata import size_of
 from eventstore.postgres.checkpoints import PartitionKey
@@ -41,11 +41,6 @@ Headers: TypeAlias = tuple[tuple[str, bytes], ...]
 
 Record: TypeAlias = tuple[bytes, bytes, int]
 """One event, ready to be sent: its value, its header, its timestamp in ms."""
-
-
-EncodedEvent: TypeAlias = tuple[bytes, bytes, int]
-"""An event before it is known where it will stand: its value, its schema's fingerprint, and when
-it happened, in microseconds since 1970. A plain tuple, since there is one for each event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +66,9 @@ def encode(encoder: Encoder, append: Append) -> EncodedAppend:
     if count > EVENTS_PER_APPEND:
         raise AppendTooLarge(append.stream, count, EVENTS_PER_APPEND, "events")
     times = append.times or [time.time_ns() // 1_000] * count
-    events: list[EncodedEvent] = []
-    size = (len(append.stream.encode()) + STRUCT.size + size_of(append.metadata)) * count
-    for event, at in zip(append.events, times, strict=True):
-        value = encoder.encode(event)
-        size += len(value)
-        events.append((value, event.codec.fingerprint, at))
+    events = encoder.encode(append.events, times)
+    overhead = len(append.stream.encode()) + STRUCT.size + size_of(append.metadata)
+    size = sum([len(value) for value, _, _ in events]) + overhead * count
     if size > BYTES_PER_APPEND:
         raise AppendTooLarge(append.stream, size, BYTES_PER_APPEND, "bytes")
     headers = append.metadata.headers() if append.metadata is not None else ()

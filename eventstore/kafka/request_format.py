@@ -23,7 +23,8 @@ from eventstore.errors import (
     UnknownOutcome,
     VersionAhead,
 )
-from eventstore.kafka.records import EncodedAppend, EncodedEvent, Headers
+from eventstore.kafka.messages import EncodedEvent
+from eventstore.kafka.records import EncodedAppend, Headers
 from eventstore.metadata import NAMES
 from eventstore.store import (
     ANY,

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
+from itertools import repeat
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from eventstore.defaults import ANSWER_SECONDS
@@ -32,6 +33,7 @@ class AppendRequest:
     """An append on its way, and everybody who waits for its answer."""
 
     __slots__ = (
+        "answered",
         "append",
         "deadline",
         "doubted",
@@ -63,6 +65,7 @@ class AppendRequest:
         self.partition = partition
         self.id = append.append_id.bytes
         self.expected = expected_number(append.expected)
+        self.answered = False
         self.future: Future[Appended] = Future()
         self.future.set_running_or_notify_cancel()  # an append cannot be retracted
         self.release = release
@@ -151,8 +154,9 @@ class AppendRequest:
 
     def _give(self, outcome: Appended | Exception) -> None:
         """Make room first: who is called back may append again."""
-        if self.future.done():
+        if self.answered:
             return
+        self.answered = True
         if self.release is not None:
             self.release()
         if isinstance(outcome, Appended):
@@ -168,7 +172,7 @@ def appended_of(topic: str, partition: int, applied: Applied, *, repeated: bool)
     return Appended(
         applied.stream,
         applied.version,
-        tuple([_new(Position, (topic, partition, offset)) for offset in offsets]),
+        tuple(map(_new, repeat(Position), zip(repeat(topic), repeat(partition), offsets))),
         repeated,
     )
 

@@ -41,7 +41,7 @@ ATTEND_SECONDS: Final = 0.005
 """Seconds between two looks at every partition while there are records in flight."""
 TICK_SECONDS: Final = 0.05
 """Seconds between two looks at the clock while nothing comes."""
-UNCOLLECTED_SECONDS: Final = 0.1
+UNCOLLECTED_SECONDS: Final = 0.25
 """Seconds of turns without Python's garbage collector, at most."""
 CLOSING_SECONDS: Final = 30.0
 """Seconds that closing waits for appends in flight."""

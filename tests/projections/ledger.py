@@ -63,6 +63,7 @@ class Ledger:
         for index, event in enumerate(events):
             session.sequence += 1
             version = self._versions[stream] = self._versions.get(stream, 0) + 1
+            [(value, fingerprint, at)] = self._encoder.encode([event], [time.time_ns() // 1000])
             self._produce(
                 partition,
                 session,
@@ -74,14 +75,14 @@ class Ledger:
                     session.epoch,
                     session.sequence,
                     version,
-                    time.time_ns() // 1000,
+                    at,
                     -1,
                     session.writer,
                     append,
-                    event.codec.fingerprint,
+                    fingerprint,
                 ),
                 stream.encode(),
-                self._encoder.encode(event),
+                value,
             )
 
     def claim(self, partition: int) -> None:

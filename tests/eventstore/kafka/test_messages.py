@@ -18,6 +18,7 @@ from eventstore.kafka.messages import (
     Encoder,
     LogRecord,
     RegisteredSchema,
+    Schemas,
     event_id,
     header_of,
     timestamp_of,
@@ -66,9 +67,14 @@ def message(value: bytes | None, headers: Headers, offset: int = 3) -> Message:
     return Message("accounts", 0, offset, b"alice", value, headers)
 
 
+def value_of(event: Event, registry: Schemas = REGISTRY) -> bytes:
+    [(value, _, _)] = Encoder(registry).encode([event], [0])
+    return value
+
+
 def record(event: Event, offset: int, **fields: Any) -> LogRecord:
     found = header(event, **fields)
-    value = Encoder(REGISTRY).encode(event)
+    value = value_of(event)
     return offset, found, message(value, [(HEADER, pack(found))], offset)
 
 
@@ -137,7 +143,7 @@ def test_no_reader_passes_over_our_header_when_it_does_not_know_it(
 
 
 def test_a_value_is_in_the_wire_format_that_other_tools_read() -> None:
-    value = Encoder(REGISTRY).encode(MoneyDeposited(amount=3))
+    value = value_of(MoneyDeposited(amount=3))
     assert value == b"\0\0\0\0\2" + MoneyDeposited.codec.encode(MoneyDeposited(amount=3))
 
 
@@ -156,7 +162,7 @@ def test_an_event_with_further_headers_has_its_metadata_and_the_others_have_none
     first = record(AccountOpened(owner="Alice"), 3)
     metadata = Metadata(correlation_id="order 7", user={"name": "Zoë"})
     packed = pack(header(MoneyDeposited(amount=1)))
-    value = Encoder(REGISTRY).encode(MoneyDeposited(amount=1))
+    value = value_of(MoneyDeposited(amount=1))
     beside = message(value, [(HEADER, packed), *metadata.headers()])
     found = header_of(beside)
     assert found is not None
@@ -219,7 +225,7 @@ def test_an_event_of_an_older_schema_is_read_by_avro_resolution() -> None:
     old, new = AccountOpened(owner="Alice"), Opened(owner="Bob", bank="second")
     records: list[LogRecord] = []
     for offset, event in enumerate([old, new]):
-        value = Encoder(registry).encode(event)
+        value = value_of(event, registry)
         records.append((offset, header(event), message(value, [], offset)))
     recorded = Decoder([Opened], registry).decode("accounts", 0, records)
     assert [each.event for each in recorded] == [Opened(owner="Alice", bank="first"), new]
