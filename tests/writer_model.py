@@ -17,7 +17,7 @@ from eventstore.errors import CheckpointFenced, EventStoreError
 from eventstore.events import Event
 from eventstore.kafka.checkpointer import Stored
 from eventstore.kafka.header import HEADER, Header, unpack
-from eventstore.kafka.messages import Encoder
+from eventstore.kafka.messages import EncodedEvent, Encoder
 from eventstore.kafka.partition import Partition, Phase
 from eventstore.kafka.requests import AppendRequest, Question
 from eventstore.kafka.restorer import FAR, STORED_AT_ONCE, Restored, Restorer
@@ -269,11 +269,14 @@ class MemoryRestorer(Restorer):
         """It is always the same one."""
 
 
-class Plain:
+class Plain(Encoder):
     """An encoder that writes nothing."""
 
-    def encode(self, event: Event) -> bytes:
-        return b""
+    def __init__(self) -> None:
+        """It needs no schemas."""
+
+    def encode(self, events: Sequence[Event], times: Sequence[int]) -> list[EncodedEvent]:
+        return [(b"", event.codec.fingerprint, at) for event, at in zip(events, times, strict=True)]
 
 
 class Process:
@@ -292,9 +295,7 @@ class Process:
         self.database, self.limit = database, limit
         self.transport = MemoryTransport(log)
         self.restorer = MemoryRestorer(log, database, far=far, at_once=at_once, few=few)
-        self.partition = Partition(
-            KEY, 1, encoder=cast("Encoder", Plain()), transport=self.transport
-        )
+        self.partition = Partition(KEY, 1, encoder=Plain(), transport=self.transport)
         self.found: dict[LookUp, Found | None] | None = None
         self.told: list[tuple[Checkpoint, Stored]] = []
         self.under_way: Checkpoint | None = None

@@ -123,7 +123,7 @@ class Encoder:
         self._known: dict[type[Event], tuple[bytes, Callable[[Any], bytes], bytes]] = {}
 
     def encode(self, events: Sequence[Event], times: Sequence[int]) -> list[EncodedEvent]:
-        """Events, and when they happened, as records carry them.
+        """Events as records carry them; each happened at its time, in µs since 1970.
 
         Raises:
             EncodingError: An event does not fit its schema.
