@@ -1,10 +1,11 @@
 """What a measurement gave, how much is measured, and how one side of it is run.
 
 Each side runs in a process of its own, by turns, so that neither finds the other's memory or
-threads, and both meet the same weather.
+threads, and both meet the same weather. What others left to be written is on disk before.
 """
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -124,6 +125,7 @@ def run_side(side: str, script: str, **job: Any) -> dict[str, Any]:
     Raises:
         RuntimeError: It failed; the message ends with what it wrote to stderr.
     """
+    os.sync()
     command = [sys.executable, str(HERE / side / f"{script}.py"), json.dumps(job)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
