@@ -28,8 +28,8 @@ def elsewhere(servers: Servers, sizes: Sizes) -> list[Figure]:
 def warm_up(servers: Servers, sizes: Sizes) -> None:
     """Append and produce for a while, unmeasured, on servers that have just started.
 
-    Until Java has compiled what a broker runs, single appends take five times as long, and bulk
-    ones a fifth longer: figures would tell how long the servers have run.
+    Until Java has compiled what the broker runs, single appends take five times as long: figures
+    would tell how long the servers have run.
     """
     _rounds("warm_up", servers, sizes, "writer", WARM_ROUNDS)
 

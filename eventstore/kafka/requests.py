@@ -66,6 +66,7 @@ class AppendRequest:
         self.id = append.append_id.bytes
         self.expected = expected_number(append.expected)
         self.answered = False
+        """As the future says too, but only behind its lock, which every answer would take twice."""
         self.future: Future[Appended] = Future()
         self.future.set_running_or_notify_cancel()  # an append cannot be retracted
         self.release = release
