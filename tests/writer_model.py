@@ -146,18 +146,20 @@ class Client:
     def __len__(self) -> int:
         return len(self.queue)
 
-    def produce(
+    def produce(  # noqa: PLR0917 - the order of the client's own
         self,
         topic: str,
         value: bytes | None,
         key: bytes,
         partition: int,
-        *,
-        on_delivery: Callable[[Any, Any], None],
-        headers: list[tuple[str, bytes]],
+        callback: Callable[[Any, Any], None] | None = None,
+        on_delivery: Callable[[Any, Any], None] | None = None,
         timestamp: int = 0,
+        headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
-        self.queue.append((key, headers[0][1], on_delivery))
+        report = callback or on_delivery
+        assert report is not None
+        self.queue.append((key, headers[0][1], report))
 
     def deliver(self) -> None:
         """The oldest lands, and its report comes."""

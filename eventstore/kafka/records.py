@@ -39,6 +39,9 @@ Report = Callable[[ClientError | None, Message], None]
 Headers: TypeAlias = tuple[tuple[str, bytes], ...]
 """The further headers of a record, beside ours."""
 
+MessageHeaders: TypeAlias = list[tuple[str, str | bytes | None]]
+"""All headers of a record, as the client takes them."""
+
 Record: TypeAlias = tuple[bytes, bytes, int]
 """One event, ready to be sent: its value, its header, its timestamp in ms."""
 
@@ -142,15 +145,9 @@ def send_append(
     taken, further = 0, append.headers
     try:
         for value, header, timestamp in records:
-            produce(
-                topic,
-                value,
-                stream,
-                partition,
-                on_delivery=report,
-                timestamp=timestamp,
-                headers=[(HEADER, header), *further] if further else [(HEADER, header)],
-            )
+            headers: MessageHeaders = [(HEADER, header), *further]
+            # By place, in the order of its parameters: by name it takes half as long again.
+            produce(topic, value, stream, partition, report, None, timestamp, headers)
             taken += 1
     except Exception:  # noqa: BLE001 - whatever it is, what was taken goes out
         return taken

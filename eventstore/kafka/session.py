@@ -7,7 +7,7 @@ only to the log.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 R = TypeVar("R")
@@ -77,23 +77,30 @@ class Session(Generic[R]):
         """Where the record with this sequence number stands, or the session is dead."""
         return self.claim_offset + sequence
 
-    def acknowledge(self, offset: int | None) -> None:
-        """The next report: the record stands at ``offset``; None: the report has no offset."""
-        self.outstanding -= 1
+    def acknowledge(self, offsets: Sequence[int | None]) -> None:
+        """The next reports: these records stand at these offsets; None: a report without one."""
+        self.outstanding -= len(offsets)
         if self.reason is not None:
             return
-        sequence = self.acknowledged + 1
-        if offset != self.claim_offset + sequence:
+        due = first = self.offset_of(self.acknowledged + 1)
+        for offset in offsets:
+            if offset != due:
+                break
+            due += 1
+        self._advance(due - first)
+        if due - first < len(offsets):
             self.doubt(
-                f"record {sequence} of the session at offset {offset}, not at "
-                f"{self.claim_offset + sequence}: somebody else writes to this partition"
+                f"record {self.acknowledged + 1} of the session at offset {offsets[due - first]}, "
+                f"not at {due}: somebody else writes to this partition"
             )
-            return
-        self.acknowledged = sequence
-        sent = self.in_flight[0]
-        if sequence == sent.last_sequence:
-            self.in_flight.popleft()
-            self.committed = sequence
+
+    def _advance(self, records: int) -> None:
+        """So many more records stand where they must."""
+        self.acknowledged += records
+        in_flight = self.in_flight
+        while in_flight and in_flight[0].last_sequence <= self.acknowledged:
+            sent = in_flight.popleft()
+            self.committed = sent.last_sequence
             self._completed(sent)
 
     def fail(self, reason: str) -> R | None:

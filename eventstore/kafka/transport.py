@@ -47,6 +47,16 @@ class Outgoing(NamedTuple):
     report: Report
 
 
+class Reports(NamedTuple):
+    """Reports of one session, in the order in which they came."""
+
+    session: Session[AppendRequest]
+    error: KafkaError | None
+    """Why a record was not delivered; None: some were."""
+    offsets: list[int | None]
+    """Where those stand that were delivered."""
+
+
 class Transport:
     """Sends records and claims, and hands their reports to the sessions."""
 
@@ -54,7 +64,7 @@ class Transport:
         self._settings = settings
         self._producer: Producer | None = None
         self._by = f"{socket.gethostname()}:{os.getpid()}"
-        self._reports: deque[tuple[Session[AppendRequest], KafkaError | None, int | None]] = deque()
+        self._reports: deque[Reports] = deque()
         self._outgoing: deque[Outgoing] = deque()
         self._unsent = 0
         self.failure: str | None = None
@@ -72,9 +82,17 @@ class Transport:
     def reporter(self, session: Session[AppendRequest]) -> Report:
         """What the client calls for each record of ``session``."""
         keep = self._reports.append
+        offsets: list[int | None] = []
 
         def report(error: KafkaError | None, message: Message) -> None:
-            keep((session, error, message.offset()))
+            nonlocal offsets
+            if error is not None:
+                keep(Reports(session, error, []))
+                offsets = []  # what comes after the error is handed out after it
+                return
+            if not offsets:
+                keep(Reports(session, None, offsets))
+            offsets.append(message.offset())
 
         return report
 
@@ -153,9 +171,10 @@ class Transport:
         if reports:
             reached("acknowledged")
         while reports:
-            session, error, offset = reports.popleft()
+            session, error, offsets = reports.popleft()
             if error is None:
-                session.acknowledge(offset)
+                session.acknowledge(offsets)
+                offsets.clear()  # for those to come
             else:
                 self._undelivered(session, error)
 

@@ -327,7 +327,7 @@ class Protocol:
         )
         session.acknowledged = writer.acknowledged
         session.in_flight.extend(writer.sent)
-        session.acknowledge(report.offset)
+        session.acknowledge([report.offset])
         if doubts:
             return None
         heard = writer._replace(
