@@ -3,8 +3,9 @@
 Its schemas are parsed here without logical types, since their values are converted beside it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
+from itertools import pairwise
 from typing import Any, Final, TypeAlias, TypeGuard, cast
 
 from fastavro import (
@@ -42,6 +43,16 @@ def write(schema: Parsed, values: Mapping[str, Any]) -> bytes:
     buffer = BytesIO()
     schemaless_writer(buffer, schema, values, strict=True)
     return buffer.getvalue()
+
+
+def write_many(schema: Parsed, rows: Iterable[Mapping[str, Any]]) -> list[bytes]:
+    """The bodies of many records, quicker than one by one; raises as `write`."""
+    buffer, ends = BytesIO(), [0]
+    for values in rows:
+        schemaless_writer(buffer, schema, values, strict=True)
+        ends.append(buffer.tell())
+    joined = buffer.getvalue()
+    return [joined[begin:end] for begin, end in pairwise(ends)]
 
 
 def read(name: str, body: bytes, written: Parsed, reader: Parsed | None = None) -> dict[str, Any]:

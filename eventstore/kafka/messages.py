@@ -6,12 +6,14 @@ is for the reader's rule to say, by its header alone.
 """
 
 import struct
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 from uuid import UUID
 
 from confluent_kafka import Message
 
+from eventstore.avro import EventCodec
 from eventstore.errors import UnknownRecord
 from eventstore.events import Event
 from eventstore.kafka.header import HEADER, KNOWN, SIZE, Header, unpack, unpack_among_others
@@ -19,6 +21,9 @@ from eventstore.metadata import Metadata
 
 PREFIX: Final = struct.Struct(">BI")
 """The five bytes before the Avro body: zero, and the schema's id."""
+
+FEW: Final = 16
+"""Events below this number are quicker to encode one by one than type by type."""
 
 LogRecord: TypeAlias = tuple[int, Header, Message]
 """A record of ours as it was read: its offset, its header, and the message itself."""
@@ -120,7 +125,7 @@ class Encoder:
 
     def __init__(self, schemas: Schemas) -> None:
         self._schemas = schemas
-        self._known: dict[type[Event], tuple[bytes, Callable[[Any], bytes], bytes]] = {}
+        self._known: dict[type[Event], tuple[bytes, EventCodec[Any]]] = {}
 
     def encode(self, events: Sequence[Event], times: Sequence[int]) -> list[EncodedEvent]:
         """Events as records carry them; each happened at its time, in µs since 1970.
@@ -128,15 +133,37 @@ class Encoder:
         Raises:
             EncodingError: An event does not fit its schema.
         """
+        if len(events) < FEW:
+            return [self._encoded(event, at) for event, at in zip(events, times, strict=True)]
+        by_type: defaultdict[type[Event], list[Event]] = defaultdict(list)
+        for event in events:
+            by_type[type(event)].append(event)
+        values = {
+            event_type: self._values(event_type, each) for event_type, each in by_type.items()
+        }
         encoded: list[EncodedEvent] = []
-        add, known = encoded.append, self._known
+        add = encoded.append
         for event, at in zip(events, times, strict=True):
-            prefix, body_of, fingerprint = known.get(type(event)) or self._learn(type(event))
-            add((prefix + body_of(event), fingerprint, at))
+            following, fingerprint = values[type(event)]
+            add((next(following), fingerprint, at))
         return encoded
 
-    def _learn(self, event_type: type[Event]) -> tuple[bytes, Callable[[Any], bytes], bytes]:
-        codec = event_type.codec
-        prefix = PREFIX.pack(0, self._schemas.id_of(codec.sha256))
-        self._known[event_type] = found = prefix, codec.encode, codec.fingerprint
-        return found
+    def _encoded(self, event: Event, at: int) -> EncodedEvent:
+        prefix, codec = self._codec_of(type(event))
+        return prefix + codec.encode(event), codec.fingerprint, at
+
+    def _values(
+        self, event_type: type[Event], events: Sequence[Event]
+    ) -> tuple[Iterator[bytes], bytes]:
+        """The values of events of one type, in order, and their schema's fingerprint."""
+        prefix, codec = self._codec_of(event_type)
+        return map(prefix.__add__, codec.encode_many(events)), codec.fingerprint
+
+    def _codec_of(self, event_type: type[Event]) -> tuple[bytes, EventCodec[Any]]:
+        """What encodes events of this type, and what their values begin with."""
+        known = self._known.get(event_type)
+        if known is None:
+            codec = event_type.codec
+            prefix = PREFIX.pack(0, self._schemas.id_of(codec.sha256))
+            self._known[event_type] = known = prefix, codec
+        return known

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice, repeat
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from confluent_kafka import Message, Producer
 
 from eventstore.defaults import BYTES_PER_APPEND, EVENTS_PER_APPEND
 from eventstore.errors import AppendTooLarge
+from eventstore.events import Event
 from eventstore.kafka.header import (
     HEADER,
     LAYOUT,
@@ -58,20 +60,29 @@ class EncodedAppend:
     headers: Headers = ()
 
 
-def encode(encoder: Encoder, append: Append) -> EncodedAppend:
-    """Encode an append whole, and check its size.
+def encode(encoder: Encoder, appends: Sequence[Append]) -> list[EncodedAppend]:
+    """Encode appends whole, and check their sizes; many are quicker together than one by one.
 
     Raises:
-        AppendTooLarge: It has too many events, or too many bytes.
+        AppendTooLarge: One has too many events, or too many bytes.
         EncodingError: An event does not fit its schema.
     """
-    count = len(append.events)
-    if count > EVENTS_PER_APPEND:
-        raise AppendTooLarge(append.stream, count, EVENTS_PER_APPEND, "events")
-    times = append.times or [time.time_ns() // 1_000] * count
-    events = encoder.encode(append.events, times)
+    now = time.time_ns() // 1_000
+    events: list[Event] = []
+    times: list[int] = []
+    for append in appends:
+        count = len(append.events)
+        if count > EVENTS_PER_APPEND:
+            raise AppendTooLarge(append.stream, count, EVENTS_PER_APPEND, "events")
+        events += append.events
+        times += append.times or repeat(now, count)
+    encoded = iter(encoder.encode(events, times))
+    return [_whole(append, list(islice(encoded, len(append.events)))) for append in appends]
+
+
+def _whole(append: Append, events: list[EncodedEvent]) -> EncodedAppend:
     overhead = len(append.stream.encode()) + STRUCT.size + size_of(append.metadata)
-    size = sum([len(value) for value, _, _ in events]) + overhead * count
+    size = sum([len(value) for value, _, _ in events]) + overhead * len(events)
     if size > BYTES_PER_APPEND:
         raise AppendTooLarge(append.stream, size, BYTES_PER_APPEND, "bytes")
     headers = append.metadata.headers() if append.metadata is not None else ()

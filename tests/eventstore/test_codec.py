@@ -102,6 +102,14 @@ def test_many_events_decode_as_one_by_one(events: list[Everything]) -> None:
     assert codec.decode_many(bodies) == [codec.decode(body) for body in bodies] == events
 
 
+@patient
+@given(st.lists(EVERYTHING, max_size=20))
+def test_many_events_encode_as_one_by_one(events: list[Everything]) -> None:
+    codec = Everything.codec
+    bodies = codec.encode_many(events)  # of shapes that it may not have seen
+    assert bodies == codec.encode_many(events) == [codec.encode(event) for event in events]
+
+
 @st.composite
 def _generated(draw: st.DrawFn) -> Event:
     """An event of a class that was never seen before."""
@@ -166,6 +174,7 @@ def test_an_event_without_fields_is_no_bytes() -> None:
         pass
 
     assert Closed.codec.encode(Closed()) == b""
+    assert Closed.codec.encode_many([Closed()] * 1_000) == [b""] * 1_000
     assert Closed.codec.decode(b"") == Closed()
     assert Closed.codec.decode_many([b""] * 1_000) == [Closed()] * 1_000
 
@@ -212,8 +221,12 @@ def test_a_value_that_bypassed_validation_is_refused(field: str, value: Any) -> 
         maybe_whole=None,
     )
     Everything.codec.encode(good)
-    with pytest.raises(EncodingError):
-        Everything.codec.encode(good.model_copy(update={field: value}))
+    bad = good.model_copy(update={field: value})
+    with pytest.raises(EncodingError) as alone:
+        Everything.codec.encode(bad)
+    with pytest.raises(EncodingError) as among_others:
+        Everything.codec.encode_many([good, bad, good])
+    assert str(among_others.value) == str(alone.value)
 
 
 def test_a_field_that_is_missing_is_refused() -> None:
@@ -228,6 +241,8 @@ def test_an_event_of_another_class_is_refused() -> None:
 
     with pytest.raises(EncodingError, match="expected a AccountOpened, found a Renamed"):
         AccountOpened.codec.encode(Renamed(owner="Alice"))
+    with pytest.raises(EncodingError, match="expected a AccountOpened, found a Renamed"):
+        AccountOpened.codec.encode_many([AccountOpened(owner="Alice"), Renamed(owner="Alice")])
 
 
 def test_the_order_of_values_does_not_matter() -> None:
@@ -238,6 +253,7 @@ def test_the_order_of_values_does_not_matter() -> None:
     made = Moved(source="a", target="b")
     swapped = Moved.model_construct(target="b", source="a")
     assert Moved.codec.encode(swapped) == Moved.codec.encode(made)
+    assert Moved.codec.encode_many([made, swapped]) == [Moved.codec.encode(made)] * 2
 
 
 def test_what_is_cached_on_an_event_is_not_stored() -> None:

@@ -54,7 +54,7 @@ class Steps:
         return request
 
     def append_of_another(self) -> None:
-        append = encode(self.encoder, deposit("bob"))
+        [append] = encode(self.encoder, [deposit("bob")])
         request = Request(append, time.time() + 60, b"another!", 1, 0)
         self.routing._accept(TOPIC, Taken(request, 0, 0))
 
