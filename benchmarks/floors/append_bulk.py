@@ -137,32 +137,23 @@ class Floor:
                 version = expected + index + 1
                 body = BytesIO()
                 schemaless_writer(body, one.schema, one.encode(values))
-                produce(
-                    topic,
-                    one.prefix + body.getvalue(),
-                    key,
-                    partition,
-                    delivered,
-                    headers=[
-                        (
-                            "foldlog",
-                            pack(
-                                1,
-                                1,
-                                index,
-                                count,
-                                1,
-                                version,
-                                version,
-                                now,
-                                -1,
-                                writer,
-                                append,
-                                one.fingerprint,
-                            ),
-                        )
-                    ],
+                header = pack(
+                    1,
+                    1,
+                    index,
+                    count,
+                    1,
+                    version,
+                    version,
+                    now,
+                    -1,
+                    writer,
+                    append,
+                    one.fingerprint,
                 )
+                headers: list[tuple[str, str | bytes | None]] = [("foldlog", header)]
+                value = one.prefix + body.getvalue()
+                produce(topic, value, key, partition, delivered, None, 0, headers)
             self.left += count
             poll(0)
             while self.left > self.room - count:

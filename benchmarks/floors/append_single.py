@@ -104,7 +104,8 @@ def main() -> None:
     for value, key, partition, header in prepare(job):
         started = time.perf_counter()
         left += 1
-        producer.produce(job.topic, value, key, partition, delivered, headers=[("foldlog", header)])
+        headers: list[tuple[str, str | bytes | None]] = [("foldlog", header)]
+        producer.produce(job.topic, value, key, partition, delivered, None, 0, headers)
         while left:
             producer.poll(1.0)
         milliseconds.append((time.perf_counter() - started) * 1000)

@@ -42,10 +42,9 @@ class Floor:
 
         def send(number: int) -> None:
             value, key, partition, header = records[number]
+            headers: list[tuple[str, str | bytes | None]] = [("foldlog", header)]
             report = partial(delivered, number)
-            self.producer.produce(
-                self.topic, value, key, partition, report, headers=[("foldlog", header)]
-            )
+            self.producer.produce(self.topic, value, key, partition, report, None, 0, headers)
 
         found.send_evenly(send)
         found.wait()

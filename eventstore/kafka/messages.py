@@ -134,7 +134,7 @@ class Encoder:
             EncodingError: An event does not fit its schema.
         """
         if len(events) < FEW:
-            return [self._encoded(event, at) for event, at in zip(events, times, strict=True)]
+            return self._one_by_one(events, times)
         by_type: defaultdict[type[Event], list[Event]] = defaultdict(list)
         for event in events:
             by_type[type(event)].append(event)
@@ -148,9 +148,12 @@ class Encoder:
             add((next(following), fingerprint, at))
         return encoded
 
-    def _encoded(self, event: Event, at: int) -> EncodedEvent:
-        prefix, codec = self._codec_of(type(event))
-        return prefix + codec.encode(event), codec.fingerprint, at
+    def _one_by_one(self, events: Sequence[Event], times: Sequence[int]) -> list[EncodedEvent]:
+        encoded: list[EncodedEvent] = []
+        for event, at in zip(events, times, strict=True):
+            prefix, codec = self._codec_of(type(event))
+            encoded.append((prefix + codec.encode(event), codec.fingerprint, at))
+        return encoded
 
     def _values(
         self, event_type: type[Event], events: Sequence[Event]

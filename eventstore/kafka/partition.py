@@ -15,7 +15,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from eventstore.errors import (
@@ -31,8 +31,8 @@ from eventstore.kafka.checkpointer import Stored
 from eventstore.kafka.header import NO_APPEND, NO_OFFSET
 from eventstore.kafka.heads import Heads, share_of
 from eventstore.kafka.messages import Encoder
-from eventstore.kafka.records import EncodedAppend, Report, records_of
-from eventstore.kafka.requests import AppendRequest, Question, encode_together
+from eventstore.kafka.records import Report, records_of
+from eventstore.kafka.requests import AppendRequest, Question
 from eventstore.kafka.restorer import Restored
 from eventstore.kafka.session import Sent, Session
 from eventstore.kafka.transport import Outgoing, Transport
@@ -44,8 +44,6 @@ PAUSE_SECONDS: Final = 0.02
 LONGEST_PAUSE_SECONDS: Final = 5.0
 PATIENCE_SECONDS: Final = 30.0
 """Seconds that an append waits for a partition that cannot be claimed."""
-ENCODED_TOGETHER: Final = 16
-"""Appends that are encoded at once, at most."""
 
 
 class Phase(enum.Enum):
@@ -381,7 +379,7 @@ class Partition:
         if session is None or report is None:
             raise EventStoreError(f"{self.key} is not served")
         try:
-            encoded = self._encoded(request)
+            encoded = request.encoded(self._encoder)
             records = records_of(encoded, session=session, version=version, previous=previous)
         except Exception as error:  # noqa: BLE001 - an event's fault is its append's alone
             request.refuse(error)
@@ -394,12 +392,6 @@ class Partition:
         session.in_flight.append(sent)
         session.next_sequence = last_sequence + 1
         self._transport.add(Outgoing(self.key, session, request, encoded, records, report))
-
-    def _encoded(self, request: AppendRequest) -> EncodedAppend:
-        """An append as it will be sent; those that wait behind it are encoded with it."""
-        if request.ready is None and len(self.waiting) > 1:
-            encode_together(self._encoder, islice(self.waiting, ENCODED_TOGETHER))
-        return request.encoded(self._encoder)
 
     # 3. acknowledge
 

@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice, repeat
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 from confluent_kafka import KafkaError as ClientError
@@ -48,8 +47,7 @@ Record: TypeAlias = tuple[bytes, bytes, int]
 """One event, ready to be sent: its value, its header, its timestamp in ms."""
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedAppend:
+class EncodedAppend(NamedTuple):
     """An append whose events are bytes already: what travels from process to process."""
 
     topic: str

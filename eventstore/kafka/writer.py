@@ -25,7 +25,7 @@ from eventstore.kafka.claiming import Claiming
 from eventstore.kafka.lookups import Answers, LookUps
 from eventstore.kafka.messages import Encoder
 from eventstore.kafka.partition import PATIENCE_SECONDS, Partition, Phase
-from eventstore.kafka.requests import AppendRequest, Call, Question
+from eventstore.kafka.requests import AppendRequest, Call, Question, encode_together
 from eventstore.kafka.restorer import Restorer
 from eventstore.kafka.routing import Role, Routing
 from eventstore.kafka.settings import KafkaSettings
@@ -175,13 +175,14 @@ class Writer:
 
     def _take(self) -> None:
         """Take what waits in the inbox; wait for it while nothing else is to be done."""
-        inbox = self._inbox
-        try:
-            self._heed(inbox.get(timeout=0 if self._transport.in_flight else TICK_SECONDS))
+        inbox, taken = self._inbox, list[AppendRequest | Question[Any] | Call]()
+        with suppress(queue.Empty):
+            taken.append(inbox.get(timeout=0 if self._transport.in_flight else TICK_SECONDS))
             for _ in range(inbox.qsize()):
-                self._heed(inbox.get_nowait())
-        except queue.Empty:
-            return
+                taken.append(inbox.get_nowait())
+        encode_together(self._encoder, [each for each in taken if isinstance(each, AppendRequest)])
+        for item in taken:
+            self._heed(item)
 
     def _heed(self, item: AppendRequest | Question[Any] | Call) -> None:
         if isinstance(item, AppendRequest):

@@ -69,6 +69,14 @@ def test_an_append_that_cannot_be_encoded_harms_none_that_is_encoded_with_it() -
             request.encoded(ENCODER)
 
 
+def test_appends_beyond_what_is_encoded_at_once_are_left_to_their_turn() -> None:
+    requests = [AppendRequest(append(*[MoneyDeposited(amount=1)] * 1_000), 0) for _ in range(7)]
+    encode_together(ENCODER, requests)
+    assert [request.ready is not None for request in requests] == [True] * 5 + [False] * 2
+    encode_together(ENCODER, requests)
+    assert all(request.ready is not None for request in requests)
+
+
 def test_an_append_is_encoded_once_and_keeps_its_time() -> None:
     """Also if it is decided again, after doubt: it happened when it was first to be sent."""
     request = AppendRequest(append(MoneyDeposited(amount=1)), 0)

@@ -1,7 +1,6 @@
 """Requests and replies come through their bytes as they were."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -102,7 +101,7 @@ def test_a_request_whose_answer_has_nowhere_to_go_is_told_apart(partition: int) 
 
 @pytest.mark.parametrize("expected", [-2, -(2**63)])
 def test_a_request_that_expects_what_no_stream_can_be_is_told_apart(expected: int) -> None:
-    value, header = pack_request(Request(replace(ONE, expected=expected), 1.0, b"sender!!", 1, 0))
+    value, header = pack_request(Request(ONE._replace(expected=expected), 1.0, b"sender!!", 1, 0))
     with pytest.raises(NotARequest, match=f"expects version {expected}"):
         unpacked(b"alice", value, [(REQUEST, header)])
 
