@@ -5,7 +5,7 @@ A campaign with any of them must fail the checker, or the checker is of no use.
 
 import re
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from eventstore.errors import ConcurrencyError
@@ -27,8 +27,9 @@ def contiguity() -> None:
     """A record counts as acknowledged wherever it stands."""
     acknowledge = session.acknowledge
 
-    def anywhere(self: Any, offset: int | None) -> None:
-        acknowledge(self, self.offset_of(self.acknowledged + 1))
+    def anywhere(self: Any, offsets: Sequence[int | None]) -> None:
+        first = self.offset_of(self.acknowledged + 1)
+        acknowledge(self, range(first, first + len(offsets)))
 
     session.acknowledge = anywhere
 
