@@ -160,9 +160,7 @@ class EventCodec(Generic[M]):
         if not self._encoders:
             return given
         rows = [values.copy() for values in given]
-        for name, convert in self._encoders:
-            for values in rows:
-                values[name] = convert(values[name])
+        _convert(rows, self._encoders)
         return rows
 
     def _defaulted(self) -> set[str]:
@@ -176,9 +174,7 @@ class EventCodec(Generic[M]):
     def _filled(self, rows: list[dict[str, Any]]) -> list[M]:
         """An event of each row. All share one set of their fields: a frozen event changes none."""
         try:
-            for name, convert in self._decoders:
-                for values in rows:
-                    values[name] = convert(values[name])
+            _convert(rows, self._decoders)
         except MISFITS as error:
             raise DecodingError(self.name, _told(error)) from None
         events: list[M] = []
@@ -244,6 +240,13 @@ def _conversions(
         if convert is not None:
             found.append((field.name, _or_none(convert) if field.optional else convert))
     return tuple(found)
+
+
+def _convert(rows: list[dict[str, Any]], conversions: tuple[tuple[str, Convert], ...]) -> None:
+    """Convert the values of many rows in place, column by column."""
+    for name, convert in conversions:
+        for values in rows:
+            values[name] = convert(values[name])
 
 
 def _or_none(convert: Convert) -> Convert:

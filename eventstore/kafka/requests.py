@@ -186,6 +186,8 @@ def encode_together(encoder: Encoder, requests: Sequence[AppendRequest]) -> None
         if events < EVENTS_ENCODED and request.ready is None:
             due.append(request)
             events += len(request.append.events)
+    if not due:  # most turns of a writer that waits for reports
+        return
     appends = [each.append for each in due if isinstance(each.append, Append)]
     try:
         encoded = encode(encoder, appends)
